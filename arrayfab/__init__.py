@@ -1,0 +1,51 @@
+"""Large structured matrices from few learned numbers, on any array namespace."""
+
+from arrayfab.fabrications import (
+    LPHM,
+    Constant,
+    DualLPHM,
+    DuplicatedDiagonalPadding,
+    DuplicatedPadding,
+    Eye,
+    Fabrication,
+    Full,
+    Hypercomplex,
+    Hypernet,
+    LowRank,
+    Masked,
+    RandomMatrixAdaption,
+    RandomMatrixHypernet,
+)
+from arrayfab.matrix import StructuredMatrix
+from arrayfab.roles import (
+    BilinearInterdependence,
+    Concatenation,
+    ConcatenationFusion,
+    ParameterizedInterdependence,
+    Reconciliation,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LPHM",
+    "BilinearInterdependence",
+    "Concatenation",
+    "ConcatenationFusion",
+    "Constant",
+    "DualLPHM",
+    "DuplicatedDiagonalPadding",
+    "DuplicatedPadding",
+    "Eye",
+    "Fabrication",
+    "Full",
+    "Hypercomplex",
+    "Hypernet",
+    "LowRank",
+    "Masked",
+    "ParameterizedInterdependence",
+    "RandomMatrixAdaption",
+    "RandomMatrixHypernet",
+    "Reconciliation",
+    "StructuredMatrix",
+]

@@ -1,0 +1,147 @@
+"""The array layer: the one place that knows which array library is in use.
+
+Everything above it asks here for a namespace, a device, a check or a cast, and speaks the Python
+array API standard otherwise.
+"""
+
+from __future__ import annotations
+
+import importlib
+import operator
+from contextlib import nullcontext
+from types import ModuleType
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+Array = Any
+
+
+class Backend:
+    """An array namespace, with the two operations that the standard spells slowly on some arrays."""
+
+    __slots__ = ("_real_floating", "mT", "reshape", "xp")
+
+    def __init__(self, xp: ModuleType, array_type: type):
+        self.xp = xp
+        self.reshape = _reshape_method if hasattr(array_type, "reshape") else xp.reshape
+        self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
+        self._real_floating: dict[Any, bool] = {}
+
+    def is_real_floating(self, dtype) -> bool:
+        known = self._real_floating.get(dtype)
+        if known is None:
+            known = self._real_floating[dtype] = bool(self.xp.isdtype(dtype, "real floating"))
+        return known
+
+
+def _reshape_method(x, shape):
+    return x.reshape(shape)
+
+
+_BACKENDS: dict[type, Backend] = {}
+
+
+def backend_of(owner: str, name: str, x: Array) -> Backend:
+    """The backend of ``x``; TypeError where ``x`` is no array."""
+    found = _BACKENDS.get(type(x))
+    if found is None:
+        try:
+            xp = array_api_compat.array_namespace(x)
+        except TypeError:
+            raise TypeError(
+                f"{owner}: {name} must be an array of a namespace that follows the Python array API "
+                f"standard, got {type(x).__module__}.{type(x).__qualname__}"
+            ) from None
+        found = _BACKENDS[type(x)] = Backend(xp, type(x))
+    return found
+
+
+def namespace(xp: ModuleType | None) -> ModuleType:
+    """``xp`` as a namespace that follows the standard; NumPy where none is given."""
+    if xp is None:
+        import array_api_compat.numpy as xp
+    elif xp.__name__ in ("numpy", "cupy", "torch", "dask.array"):
+        xp = importlib.import_module(f"array_api_compat.{xp.__name__}")
+    return xp
+
+
+def device_of(x: Array) -> Any:
+    """The device on which ``x`` lives."""
+    return "cpu" if type(x) is np.ndarray else array_api_compat.device(x)
+
+
+def check_real_floating(owner: str, name: str, x: Array) -> Backend:
+    """The backend of ``x``; TypeError unless ``x`` is an array of real floating numbers."""
+    backend = backend_of(owner, name, x)
+    if not backend.is_real_floating(x.dtype):
+        raise TypeError(
+            f"{owner}: {name} must hold real floating numbers, got dtype {x.dtype}; convert it first, "
+            f"for example with xp.astype({name}, xp.float32)"
+        )
+    return backend
+
+
+def check_alike(owner: str, like_name: str, like: Array, name: str, x: Array) -> None:
+    """TypeError unless ``x`` shares the namespace, dtype and device of ``like``."""
+    if type(x) is type(like) is np.ndarray and x.dtype is like.dtype:
+        return
+    ours, theirs = check_real_floating(owner, name, x).xp, _BACKENDS[type(like)].xp
+    if ours is not theirs:
+        raise TypeError(
+            f"{owner}: {name} is an array of {_spelled(ours)}, {like_name} one of {_spelled(theirs)}; "
+            "move one of them first, arrays are never moved silently"
+        )
+    if x.dtype != like.dtype:
+        raise TypeError(
+            f"{owner}: {name} has dtype {x.dtype}, {like_name} has {like.dtype}; give both the same"
+        )
+    if device_of(x) != device_of(like):
+        raise TypeError(
+            f"{owner}: {name} is on device {device_of(x)}, {like_name} on {device_of(like)}; "
+            "move one of them first, arrays are never moved silently"
+        )
+
+
+def check_shape(owner: str, name: str, x: Array, expected: tuple[int, ...]) -> None:
+    """ValueError unless ``x`` has the expected shape."""
+    if tuple(x.shape) != expected:
+        raise ValueError(f"{owner}: {name} must have shape {expected}, got {tuple(x.shape)}")
+
+
+def _spelled(xp: ModuleType) -> str:
+    return xp.__name__.removeprefix("array_api_compat.")
+
+
+def from_host(numbers: np.ndarray, xp: ModuleType, dtype: Any, device: Any) -> Array:
+    """A host array as an array of ``xp``, moved once."""
+    if namespace(xp).__name__ == "array_api_compat.numpy":
+        return numbers.astype(dtype or numbers.dtype, copy=False)
+    with _concrete(xp):
+        return xp.asarray(numbers, dtype=dtype, device=device)
+
+
+def _concrete(xp: ModuleType):
+    """A context in which JAX makes real arrays, also while it traces: a cached tracer would leak."""
+    if xp.__name__ != "jax.numpy":
+        return nullcontext()
+    import jax
+
+    return jax.ensure_compile_time_eval()
+
+
+def to_host(x: Array) -> np.ndarray:
+    """An array of any namespace as a NumPy array, by that namespace's explicit way out."""
+    if isinstance(x, np.ndarray):
+        return x
+    if array_api_compat.is_torch_array(x):
+        return x.detach().cpu().numpy()
+    if array_api_compat.is_cupy_array(x):
+        return x.get()
+    if array_api_compat.is_dask_array(x):
+        return np.asarray(x.compute())
+    xp = array_api_compat.array_namespace(x)
+    if hasattr(xp, "__array_namespace_info__") and not array_api_compat.is_jax_array(x):
+        x = array_api_compat.to_device(x, xp.__array_namespace_info__().default_device())
+    return np.asarray(x)

@@ -1,0 +1,34 @@
+"""Fabrications: formulas that turn a vector of learned numbers into a matrix."""
+
+from arrayfab.fabrications.base import Fabrication, Scaled, SumOf, WithFrozen
+from arrayfab.fabrications.dense import (
+    Constant,
+    DuplicatedDiagonalPadding,
+    DuplicatedPadding,
+    Eye,
+    Full,
+    Masked,
+)
+from arrayfab.fabrications.hypernet import Hypernet, RandomMatrixHypernet
+from arrayfab.fabrications.kronecker import LPHM, DualLPHM, Hypercomplex
+from arrayfab.fabrications.lowrank import LowRank, RandomMatrixAdaption
+
+__all__ = [
+    "LPHM",
+    "Constant",
+    "DualLPHM",
+    "DuplicatedDiagonalPadding",
+    "DuplicatedPadding",
+    "Eye",
+    "Fabrication",
+    "Full",
+    "Hypercomplex",
+    "Hypernet",
+    "LowRank",
+    "Masked",
+    "RandomMatrixAdaption",
+    "RandomMatrixHypernet",
+    "Scaled",
+    "SumOf",
+    "WithFrozen",
+]

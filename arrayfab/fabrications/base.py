@@ -1,0 +1,365 @@
+"""A fabrication: a formula that turns a short vector into a large structured matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from arrayfab import _arrays
+from arrayfab._arrays import Array, Backend
+from arrayfab.frozen import Frozen, Law, cache
+from arrayfab.matrix import StructuredMatrix
+from arrayfab.structures import Cotangents, Dense, Numbers, Structure, add
+from arrayfab.structures.base import prime
+
+
+# A field annotated so is a size: positive, or left out. Annotations may be postponed or not.
+_SIZES = ("int", "int | None", int, int | None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fabrication:
+    """``ψ``: a vector ``w ∈ R^l`` of learned numbers in, a matrix ``W ∈ R^{n×D}`` out.
+
+    A variant is a frozen dataclass of hyper-parameters that says which `blocks` are learned, which
+    are `frozen`, and what the `matrix` is. Everything else follows.
+    """
+
+    def blocks(self, n: int, D: int) -> dict[str, tuple[int, ...]]:
+        """The learned blocks and their shapes, in the order in which ``w`` holds them, row-major.
+
+        A block of shape ``(n,)`` reaches `matrix` as a row, of shape ``(1, n)``.
+        """
+        return {}
+
+    def frozen(self, n: int, D: int) -> dict[str, Law]:
+        """The blocks that are drawn from ``seed`` and never learned."""
+        return {}
+
+    def matrix(self, n: int, D: int, **holes: Dense) -> Structure:
+        """The formula, given a hole for every block of `blocks` and `frozen`."""
+        raise NotImplementedError(f"{type(self).__name__}.matrix")
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type in _SIZES and field.name != "seed" and value is not None:
+                check_positive(self, field.name, value)
+        seed = getattr(self, "seed", 0)
+        if not (_is_integer(seed) and 0 <= seed < 1 << 64):
+            raise ValueError(f"{self}: seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
+
+    def num_parameters(self, n: int, D: int) -> int:
+        """The length ``l`` of the vector that fabricates an ``n × D`` matrix."""
+        return blueprint(self, n, D).size
+
+    def fabricate(self, w: Array, n: int, D: int) -> StructuredMatrix:
+        """The matrix ``W = ψ(w)``, not formed.
+
+        Parameters
+        ----------
+        w : array, shape ``(..., l)``
+            Learned numbers. Leading axes fabricate as many matrices at once.
+        n, D : int
+            Rows and columns of the matrix.
+
+        Raises
+        ------
+        ValueError
+            If the last axis of ``w`` is not ``num_parameters(n, D)`` long, or the hyper-parameters
+            do not fit the shape.
+        TypeError
+            If ``w`` is no array of real floating numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from arrayfab import LowRank
+        >>> W = LowRank(r=1).fabricate(np.asarray([1.0, 2.0, 3.0, 4.0, 5.0]), 2, 3)
+        >>> W.to_dense()
+        array([[ 3.,  4.,  5.],
+               [ 6.,  8., 10.]])
+        >>> np.asarray([1.0, 1.0]) @ W
+        array([ 9., 12., 15.])
+        """
+        plan = blueprint(self, n, D)
+        return StructuredMatrix(plan.structure, plan.numbers(w))
+
+    def vjp(self, w: Array, n: int, D: int):
+        """The dense ``W`` and its pullback, ``pullback(grad_W) → grad_w``.
+
+        Parameters are those of `fabricate`. A pullback may be called more than once.
+        """
+        plan = blueprint(self, n, D)
+        numbers = plan.numbers(w)
+        W, pull = plan.structure.dense(numbers)
+        W = numbers.over_batch(W)
+
+        def fabrication_pullback(grad_W):
+            _arrays.check_alike(str(self), "w", w, "grad_W", grad_W)
+            _arrays.check_shape(str(self), "grad_W", grad_W, tuple(W.shape))
+            cotangents = Cotangents(numbers)
+            pull(grad_W, cotangents)
+            return plan.join(cotangents, numbers, w)
+
+        return W, fabrication_pullback
+
+    def jvp(self, w: Array, n: int, D: int, dw: Array) -> tuple[Array, Array]:
+        """The dense ``W``, and its derivative in the direction ``dw``."""
+        plan = blueprint(self, n, D)
+        numbers = plan.numbers(w)
+        numbers.arrays |= plan.moving(dw, w, _arrays.backend_of(plan.owner, "w", w))
+        W = numbers.over_batch(plan.structure.dense(numbers)[0])
+        tangent = plan.structure.tangent
+        return W, numbers.full(tuple(W.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
+
+    def init(
+        self,
+        n: int,
+        D: int,
+        *,
+        rng: int | np.random.Generator | None = None,
+        variance: float | None = None,
+        zero: bool = False,
+        xp: ModuleType | None = None,
+        dtype: Any = None,
+        device: Any = None,
+    ) -> Array:
+        """Random learned numbers ``w`` of shape ``(l,)`` to start training from.
+
+        All numbers are normal with one standard deviation, chosen such that the entries of ``W`` have
+        the mean square ``variance`` in expectation, whatever the structure.
+
+        Parameters
+        ----------
+        n, D : int
+            Rows and columns of the matrix.
+        rng : int or numpy.random.Generator, optional
+            Seed or generator. Numbers are drawn on the host and moved once.
+        variance : float, optional
+            The mean square that the entries of ``W`` shall have. ``1 / D`` keeps the scale of
+            ``x Wᵀ``, ``1 / n`` that of ``x W``. Left out, it is ``1 / max(n, D)``, or, where the
+            entries cannot be made that small, the numbers are standard normal.
+        zero : bool
+            Zero the block that makes ``W`` zero; the other blocks stay random, so that training can
+            start.
+        xp, dtype, device
+            Where the numbers shall live: NumPy, its default dtype and device if left out.
+
+        Raises
+        ------
+        ValueError
+            If no scale of ``w`` gives that variance, or no block can be zeroed.
+        """
+        plan = blueprint(self, n, D)
+        scale = math.sqrt(self._entry_variance(plan.structure, n, D, variance))
+        xp = _arrays.namespace(xp)
+        w = scale * np.random.default_rng(rng).standard_normal(plan.size)
+        if zero:
+            w[plan.indices(self._zeroing(plan.structure))] = 0.0
+        dtype = xp.zeros((), device=device).dtype if dtype is None else dtype
+        return _arrays.from_host(w, xp, dtype, device)
+
+    def _entry_variance(self, structure, n, D, variance):
+        """The variance of the numbers in ``w`` that gives the entries of ``W`` theirs."""
+        target = 1.0 / max(n, D) if variance is None else variance
+        low, high = -100.0, 100.0
+        reach = structure.mean_square(2.0**low), structure.mean_square(2.0**high)
+        if not reach[0] < target < reach[1]:
+            if variance is None or not structure.learned:
+                return 1.0
+            raise ValueError(
+                f"{self}: no scale of w gives the entries of W a variance of {variance:g}, it stays "
+                f"between {reach[0]:.3g} and {reach[1]:.3g}; scale the fabrication itself, "
+                f"for example 0.1 * {self}"
+            )
+        for _ in range(80):
+            middle = (low + high) / 2
+            low, high = (middle, high) if structure.mean_square(2.0**middle) < target else (low, middle)
+        return 2.0**low
+
+    def _zeroing(self, structure):
+        if structure.zeroing is None:
+            raise ValueError(f"{self}: no learned block can be zeroed to make W zero")
+        return structure.zeroing
+
+    def with_frozen(self, **arrays: Array) -> Fabrication:
+        """The same formula with frozen blocks handed in as arrays, in place of the seed's.
+
+        Raises
+        ------
+        ValueError
+            If the formula has no frozen block of that name.
+        """
+        return WithFrozen(inner=self, arrays=arrays)
+
+    def __add__(self, other: Fabrication) -> Fabrication:
+        return SumOf(terms=(self, other)) if isinstance(other, Fabrication) else NotImplemented
+
+    def __mul__(self, scale: float) -> Fabrication:
+        if not isinstance(scale, int | float):
+            return NotImplemented
+        return Scaled(inner=self, scale=float(scale))
+
+    __rmul__ = __mul__
+
+    def _parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict, Structure]:
+        """Learned shapes, frozen matrices and the formula, with names prefixed."""
+        learned = {name: shape if len(shape) == 2 else (1, *shape) for name, shape in self.blocks(n, D).items()}
+        laws = self.frozen(n, D)
+        holes = {name: Dense(prefix + name, shape) for name, shape in learned.items()}
+        for name, law in laws.items():
+            holes[name] = Dense(prefix + name, (law.n, law.D), is_learned=False, moment=law.moment)
+        structure = self.matrix(n, D, **holes)
+        if structure.shape != (n, D):
+            raise ValueError(f"{self}: the formula has shape {structure.shape}, expected {(n, D)}")
+        return (
+            {prefix + name: shape for name, shape in learned.items()},
+            {prefix + name: Frozen(getattr(self, "seed", 0), name, law) for name, law in laws.items()},
+            structure,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SumOf(Fabrication):
+    """``ψ₁(w₁) + ψ₂(w₂) + …``, with ``w`` the vectors one after the other."""
+
+    terms: tuple[Fabrication, ...]
+
+    def _parts(self, n, D, prefix):
+        parts = [term._parts(n, D, f"{prefix}{i}.") for i, term in enumerate(self.terms)]
+        learned = {name: shape for part in parts for name, shape in part[0].items()}
+        frozen = {name: matrix for part in parts for name, matrix in part[1].items()}
+        return learned, frozen, add(*(part[2] for part in parts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled(Fabrication):
+    """``scale · ψ(w)``."""
+
+    inner: Fabrication
+    scale: float
+
+    def _parts(self, n, D, prefix):
+        learned, frozen, structure = self.inner._parts(n, D, prefix)
+        return learned, frozen, self.scale * structure
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WithFrozen(Fabrication):
+    """A fabrication whose frozen blocks are, in part or all, arrays handed in. Equal only to itself."""
+
+    inner: Fabrication
+    arrays: Mapping[str, Array]
+
+    def _parts(self, n, D, prefix):
+        learned, frozen, structure = self.inner._parts(n, D, prefix)
+        for name, array in self.arrays.items():
+            if prefix + name not in frozen:
+                raise ValueError(
+                    f"{self.inner}: no frozen block {name!r}, the formula has "
+                    f"{[known.removeprefix(prefix) for known in frozen]}"
+                )
+            _arrays.check_shape(str(self.inner), name, array, frozen[prefix + name].shape)
+            frozen[prefix + name] = array
+        return learned, frozen, structure
+
+
+class Blueprint:
+    """A formula at one shape, and where in ``w`` its learned blocks lie."""
+
+    def __init__(self, owner: str, learned: Mapping[str, tuple], frozen: Mapping[str, Any], structure: Structure):
+        self.owner, self.frozen, self.structure = owner, frozen, structure
+        self.blocks = []
+        start = 0
+        for name, shape in learned.items():
+            stop = start + math.prod(shape)
+            self.blocks.append((name, start, stop, shape))
+            start = stop
+        self.size = start
+
+    def numbers(self, w: Array, given: Mapping[str, Array] | None = None) -> Numbers:
+        """The holes filled: from ``w``, from the frozen matrices, and with what is given."""
+        backend = _arrays.check_real_floating(self.owner, "w", w)
+        arrays = self.split(w, backend)
+        if self.frozen:
+            self._add_frozen(arrays, w, backend)
+        if given:
+            arrays |= given
+        return Numbers(backend, arrays, w)
+
+    def moving(self, dw: Array, w: Array, backend: Backend) -> dict[str, Array]:
+        """The primed holes filled from ``dw``, a direction in which ``w`` moves."""
+        _arrays.check_alike(self.owner, "w", w, "dw", dw)
+        _arrays.check_shape(self.owner, "dw", dw, tuple(w.shape))
+        return {prime(name): block for name, block in self.split(dw, backend).items()}
+
+    def split(self, w: Array, backend: Backend) -> dict[str, Array]:
+        shape = tuple(w.shape)
+        if not shape or shape[-1] != self.size:
+            raise ValueError(
+                f"{self.owner}: w must hold {self.size} numbers along its last axis, got shape {shape}"
+            )
+        lead, reshape = shape[:-1], backend.reshape
+        return {
+            name: reshape(w[..., start:stop], (*lead, *block)) for name, start, stop, block in self.blocks
+        }
+
+    def _add_frozen(self, arrays, w, backend):
+        device = _arrays.device_of(w)
+        for name, frozen in self.frozen.items():
+            if isinstance(frozen, Frozen):
+                arrays[name] = cache.get(frozen, backend.xp, w.dtype, device)
+            else:
+                _arrays.check_alike(self.owner, "w", w, name, frozen)
+                arrays[name] = frozen
+
+    def join(self, cotangents: Cotangents, numbers: Numbers, w: Array) -> Array:
+        """The cotangent of ``w``."""
+        parts = [
+            numbers.reshape(cotangents.total(name), (*w.shape[:-1], stop - start))
+            for name, start, stop, _ in self.blocks
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return numbers.xp.concat(parts, axis=-1) if parts else numbers.full(tuple(w.shape), 0.0)
+
+    def indices(self, names) -> np.ndarray:
+        """Where in ``w`` the named blocks lie."""
+        runs = [np.arange(start, stop) for name, start, stop, _ in self.blocks if name in names]
+        return np.concatenate(runs)
+
+
+@lru_cache(maxsize=1024)
+def blueprint(fabrication: Fabrication, n: int, D: int) -> Blueprint:
+    """The blueprint of a fabrication at one shape; built once."""
+    for name, size in (("n", n), ("D", D)):
+        check_positive(fabrication, name, size)
+    return Blueprint(str(fabrication), *fabrication._parts(n, D, ""))
+
+
+def _is_integer(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_positive(owner, name, value):
+    if not (_is_integer(value) and value > 0):
+        raise ValueError(f"{owner}: {name} must be a positive integer, got {value!r}")
+
+
+def split_evenly(owner: Fabrication, name: str, size: int, size_name: str, parts: int) -> int:
+    """``size / parts``; ValueError where it is no whole number."""
+    if size % parts:
+        raise ValueError(f"{owner}: {name}={parts} does not divide {size_name}={size}")
+    return size // parts
+
+
+def nearest_factor(size: int) -> int:
+    """The largest factor of ``size`` that is at most its square root."""
+    return next(f for f in range(math.isqrt(size), 0, -1) if size % f == 0)

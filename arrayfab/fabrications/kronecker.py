@@ -1,0 +1,68 @@
+"""Fabrications by the Kronecker product.
+
+In all of them ``p`` and ``q`` left out mean the factor nearest below ``√n`` and ``√D``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arrayfab.fabrications.base import Fabrication, nearest_factor, split_evenly
+from arrayfab.structures import kron
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ByKronecker(Fabrication):
+    p: int | None = None
+    q: int | None = None
+
+    def _sizes(self, n, D):
+        """``p, q, s, t`` with ``n = p s`` and ``D = q t``."""
+        p, q = self.p or nearest_factor(n), self.q or nearest_factor(D)
+        return p, q, split_evenly(self, "p", n, "n", p), split_evenly(self, "q", D, "D", q)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hypercomplex(_ByKronecker):
+    """``W = A ⊗ B`` with ``A ∈ R^{p×q}`` and ``B ∈ R^{n/p × D/q}``; ``l = p q + n D / (p q)``."""
+
+    def blocks(self, n, D):
+        p, q, s, t = self._sizes(n, D)
+        return {"A": (p, q), "B": (s, t)}
+
+    def matrix(self, n, D, A, B):
+        return kron(A, B)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LPHM(_ByKronecker):
+    """``W = A ⊗ (S Tᵀ)``, of which the second factor has rank ``r``; ``l = p q + r (n/p + D/q)``.
+
+    ``w`` holds ``A``, ``S``, then ``Tᵀ``.
+    """
+
+    r: int = 2
+
+    def blocks(self, n, D):
+        p, q, s, t = self._sizes(n, D)
+        return {"A": (p, q), "S": (s, self.r), "Tt": (self.r, t)}
+
+    def matrix(self, n, D, A, S, Tt):
+        return kron(A, S @ Tt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DualLPHM(_ByKronecker):
+    """``W = (P Qᵀ) ⊗ (S Tᵀ)``, both factors of rank ``r``; ``l = r (p + q + n/p + D/q)``.
+
+    ``w`` holds ``P``, ``Qᵀ``, ``S``, then ``Tᵀ``.
+    """
+
+    r: int = 2
+
+    def blocks(self, n, D):
+        p, q, s, t = self._sizes(n, D)
+        return {"P": (p, self.r), "Qt": (self.r, q), "S": (s, self.r), "Tt": (self.r, t)}
+
+    def matrix(self, n, D, P, Qt, S, Tt):
+        return kron(P @ Qt, S @ Tt)

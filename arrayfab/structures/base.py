@@ -1,0 +1,291 @@
+"""What every structured matrix owes, and what follows from it.
+
+A *structure* is the formula of a matrix with named holes in place of numbers. It is a frozen, hashable
+value, built once per shape. `Numbers` fill the holes; `Cotangents` collect what flows back into them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from arrayfab._arrays import Array, Backend, device_of
+
+# What one pass over memory costs per number, in multiplies of a large matrix product.
+PASS = 8
+
+Pullback = Callable[..., Any]
+
+
+class Numbers:
+    """The arrays that fill a structure's holes, all of one namespace, dtype and device.
+
+    An array may carry leading axes in front of the two of its hole; they broadcast as in ``matmul``.
+    ``like`` is the vector ``w`` that the learned ones come from.
+    """
+
+    __slots__ = ("arrays", "dtype", "like", "mT", "reshape", "xp")
+
+    def __init__(self, backend: Backend, arrays: Mapping[str, Array], like: Array):
+        self.arrays = arrays
+        self.xp = backend.xp
+        self.mT = backend.mT
+        self.reshape = backend.reshape
+        self.like = like
+        self.dtype = like.dtype
+
+    def full(self, shape: tuple[int, ...], value: float) -> Array:
+        return self.xp.full(shape, value, dtype=self.dtype, device=device_of(self.like))
+
+    def eye(self, n: int, D: int) -> Array:
+        device = device_of(self.like)
+        i = self.xp.arange(n, device=device)[:, None]
+        return self.xp.astype(i == self.xp.arange(D, device=device)[None, :], self.dtype)
+
+    def over_batch(self, y: Array) -> Array:
+        """``y`` with the leading axes of ``w``, also where nothing learned took part in it."""
+        batch = self.like.shape[:-1]
+        if not batch:
+            return y
+        lead = np.broadcast_shapes(tuple(y.shape[:-2]), tuple(batch))
+        return y if tuple(y.shape[:-2]) == lead else self.xp.broadcast_to(y, (*lead, *y.shape[-2:]))
+
+    def unbroadcast(self, g: Array, shape: tuple[int, ...]) -> Array:
+        """``g`` summed over the axes along which an array of ``shape`` was broadcast."""
+        extra = g.ndim - len(shape)
+        if extra:
+            g = self.xp.sum(g, axis=tuple(range(extra)))
+        stretched = tuple(i for i, size in enumerate(shape) if size == 1 and g.shape[i] != 1)
+        return self.xp.sum(g, axis=stretched, keepdims=True) if stretched else g
+
+    def contract(self, left: Array, right: Array, shape: tuple[int, ...]) -> Array:
+        """``leftᵀ right``, summed over broadcast axes down to ``shape``."""
+        if len(shape) == 2 and left.ndim > 2 and left.shape[:-2] == right.shape[:-2]:
+            # Rows of every batch entry are rows of one long product.
+            rows = math.prod(left.shape[:-1])
+            left = self.reshape(left, (rows, left.shape[-1]))
+            right = self.reshape(right, (rows, right.shape[-1]))
+        return self.unbroadcast(self.mT(left) @ right, shape)
+
+
+class Cotangents:
+    """What a pullback has sent into each hole.
+
+    A contribution to a matrix is most often a product ``leftᵀ right``. Products are kept apart until
+    `total` asks for them, so that several thin ones cost one product and one write.
+    """
+
+    __slots__ = ("_arrays", "_numbers", "_products")
+
+    def __init__(self, numbers: Numbers):
+        self._numbers = numbers
+        self._arrays: dict[str, Array] = {}
+        self._products: dict[str, list[tuple[Array, Array]]] = {}
+
+    def add(self, name: str, g: Array) -> None:
+        g = self._numbers.unbroadcast(g, self._numbers.arrays[name].shape)
+        known = self._arrays.get(name)
+        self._arrays[name] = g if known is None else known + g
+
+    def add_product(self, name: str, left: Array, right: Array) -> None:
+        self._products.setdefault(name, []).append((left, right))
+
+    def total(self, name: str) -> Array:
+        """The cotangent of the array in hole ``name``, of that array's own shape."""
+        numbers = self._numbers
+        shape = numbers.arrays[name].shape
+        for left, right in _stacked(self._products.pop(name, []), numbers):
+            self.add(name, numbers.contract(left, right, shape))
+        found = self._arrays.get(name)
+        return numbers.full(shape, 0.0) if found is None else found
+
+
+def _stacked(products: list[tuple[Array, Array]], numbers: Numbers) -> list[tuple[Array, Array]]:
+    """Sums of thin products, ``Σ lᵢᵀ rᵢ``, as one product of the stacked factors."""
+    if len(products) < 2 or any(left.ndim + right.ndim != 4 for left, right in products):
+        return products
+    (n, D), depth = (products[0][0].shape[1], products[0][1].shape[1]), sum(p[0].shape[0] for p in products)
+    # Stacking copies depth·(n + D) numbers and saves a read and a write of n·D for every product.
+    if depth * (n + D) > n * D * (len(products) - 1):
+        return products
+    lefts, rights = zip(*products, strict=True)
+    return [(numbers.xp.concat(lefts, axis=0), numbers.xp.concat(rights, axis=0))]
+
+
+class Structure:
+    """The formula of an ``n × D`` matrix that is never formed unless someone asks.
+
+    A subclass is a frozen dataclass with a ``shape``. It gives `rows`, `dense`, their costs and
+    `derivative`, and either ``T`` or `cols`. Each of the three products returns its value and a
+    pullback. That of `rows` and `cols`, ``pullback(gy, cotangents, need_x=True)``, sends the holes'
+    cotangents into ``cotangents`` and returns that of ``x``, or None where it is not needed; that of
+    `dense` takes ``(g, cotangents)``.
+    """
+
+    shape: tuple[int, int]
+
+    @property
+    def children(self) -> tuple[Structure, ...]:
+        """The structures that this one is made of."""
+        return ()
+
+    @cached_property
+    def learned(self) -> bool:
+        """Whether any hole of the formula holds learned numbers."""
+        return any(child.learned for child in self.children)
+
+    @cached_property
+    def degree(self) -> int | None:
+        """Degree as a polynomial in the learned numbers, None where it is none."""
+        return None if self.learned else 0
+
+    @cached_property
+    def zeroing(self) -> frozenset[str] | None:
+        """Learned holes whose zeroing makes the matrix zero, None where there are none."""
+        return None
+
+    def rows(self, x: Array, numbers: Numbers) -> tuple[Array, Pullback]:
+        """``x @ self`` for ``x`` of shape ``(..., b, n)``."""
+        raise NotImplementedError(f"{type(self).__name__}.rows")
+
+    def cols(self, x: Array, numbers: Numbers) -> tuple[Array, Pullback]:
+        """``self @ x`` for ``x`` of shape ``(..., D, c)``."""
+        return transposed_product(self.T.rows, x, numbers)
+
+    def dense(self, numbers: Numbers) -> tuple[Array, Pullback]:
+        """The matrix itself."""
+        raise NotImplementedError(f"{type(self).__name__}.dense")
+
+    def rows_cost(self, rows: int) -> int:
+        """Multiplies of `rows` for an ``x`` of that many rows."""
+        raise NotImplementedError(f"{type(self).__name__}.rows_cost")
+
+    def cols_cost(self, cols: int) -> int:
+        """Multiplies of `cols` for an ``x`` of that many columns."""
+        return self.T.rows_cost(cols)
+
+    @property
+    def dense_cost(self) -> int:
+        """Multiplies of `dense`."""
+        raise NotImplementedError(f"{type(self).__name__}.dense_cost")
+
+    def mean_square(self, variance: float) -> float:
+        """The expected mean square of the entries, for independent learned numbers of that variance."""
+        raise NotImplementedError(f"{type(self).__name__}.mean_square")
+
+    @property
+    def derivative(self) -> Structure:
+        """The derivative along the direction in the primed holes: a structure again."""
+        raise NotImplementedError(f"{type(self).__name__}.derivative")
+
+    @cached_property
+    def tangent(self) -> Structure | None:
+        """`derivative`, None where nothing is learned."""
+        return self.derivative if self.learned else None
+
+    @cached_property
+    def T(self) -> Structure:
+        return Transposed(self)
+
+    # The operators spell formulas; what they build lives in the modules above this one.
+    def __matmul__(self, other: Structure) -> Structure:
+        from arrayfab.structures.chain import chain
+
+        return chain(self, other) if isinstance(other, Structure) else NotImplemented
+
+    def __add__(self, other: Structure) -> Structure:
+        from arrayfab.structures.sums import add
+
+        return add(self, other) if isinstance(other, Structure) else NotImplemented
+
+    def __mul__(self, scale: float) -> Structure:
+        from arrayfab.structures.chain import chain
+        from arrayfab.structures.leaves import Identity
+
+        if not isinstance(scale, int | float):
+            return NotImplemented
+        n = self.shape[0]
+        return chain(Identity((n, n), float(scale)), self)
+
+    __rmul__ = __mul__
+
+
+def prime(name: str) -> str:
+    """The name of the hole that holds the direction in which hole ``name`` moves."""
+    return name + "′"
+
+
+def transposed_product(product: Callable, x: Array, numbers: Numbers) -> tuple[Array, Pullback]:
+    """``M x`` from the rows' product of ``Mᵀ``, or ``x M`` from the columns' one: ``(xᵀ Mᵀ)ᵀ``."""
+    mT = numbers.mT
+    y, pull = product(mT(x), numbers)
+
+    def transposed_pullback(gy, cotangents, need_x=True):
+        gx = pull(mT(gy), cotangents, need_x)
+        return mT(gx) if need_x else None
+
+    return mT(y), transposed_pullback
+
+
+@dataclass(frozen=True)
+class Transposed(Structure):
+    """``Mᵀ`` of a structure that has no transpose of its own kind."""
+
+    inner: Structure
+
+    @cached_property
+    def shape(self):  # type: ignore[override]
+        return self.inner.shape[::-1]
+
+    @property
+    def children(self):
+        return (self.inner,)
+
+    @cached_property
+    def degree(self):
+        return self.inner.degree
+
+    @cached_property
+    def zeroing(self):
+        return self.inner.zeroing
+
+    @property
+    def T(self):  # type: ignore[override]
+        return self.inner
+
+    def rows(self, x, numbers):
+        return transposed_product(self.inner.cols, x, numbers)
+
+    def cols(self, x, numbers):
+        return transposed_product(self.inner.rows, x, numbers)
+
+    def dense(self, numbers):
+        mT = numbers.mT
+        a, pull = self.inner.dense(numbers)
+
+        def transposed_dense_pullback(g, cotangents):
+            pull(mT(g), cotangents)
+
+        return mT(a), transposed_dense_pullback
+
+    def rows_cost(self, rows):
+        return self.inner.cols_cost(rows)
+
+    def cols_cost(self, cols):
+        return self.inner.rows_cost(cols)
+
+    @property
+    def dense_cost(self):
+        return self.inner.dense_cost
+
+    def mean_square(self, variance):
+        return self.inner.mean_square(variance)
+
+    @property
+    def derivative(self):
+        return self.inner.tangent.T

@@ -1,0 +1,246 @@
+"""Products of several matrices, associated by cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from arrayfab.structures.base import Structure
+from arrayfab.structures.leaves import Identity
+from arrayfab.structures.sums import add
+
+
+def factors_of(matrix: Structure) -> tuple[Structure, ...]:
+    """The factors of a product; a matrix that is none is its own only factor."""
+    return matrix.factors if isinstance(matrix, Chain) else (matrix,)
+
+
+def chain(*matrices: Structure) -> Structure:
+    """The product of matrices, with nested products flattened and neutral identities left out."""
+    for left, right in pairwise(matrices):
+        if left.shape[1] != right.shape[0]:
+            raise ValueError(f"product: shapes {left.shape} and {right.shape} do not fit")
+    flat = [factor for matrix in matrices for factor in factors_of(matrix)]
+    kept = [f for f in flat if not (isinstance(f, Identity) and f.is_neutral)] or flat[:1]
+    return kept[0] if len(kept) == 1 else Chain(tuple(kept))
+
+
+@dataclass(frozen=True)
+class Chain(Structure):
+    """``F₁ F₂ … F_k``, two or more factors."""
+
+    factors: tuple[Structure, ...]
+
+    @cached_property
+    def shape(self):
+        return (self.factors[0].shape[0], self.factors[-1].shape[1])
+
+    @property
+    def children(self):
+        return self.factors
+
+    @cached_property
+    def degree(self):
+        degrees = [factor.degree for factor in self.factors]
+        return None if None in degrees else sum(degrees)
+
+    @cached_property
+    def zeroing(self):
+        return next((f.zeroing for f in reversed(self.factors) if f.zeroing), None)
+
+    @cached_property
+    def T(self):
+        return Chain(tuple(factor.T for factor in reversed(self.factors)))
+
+    @cached_property
+    def _plans(self):
+        return {}
+
+    def plan(self, rows: int | None = None) -> Plan:
+        """The cheapest association, of the factors alone or behind an array of that many rows."""
+        found = self._plans.get(rows)
+        if found is None:
+            if len(self._plans) >= 64:
+                self._plans.clear()
+            found = self._plans[rows] = associate(self.factors, rows)
+        return found
+
+    def rows(self, x, numbers):
+        return self.plan(x.shape[-2]).run(numbers, x)
+
+    def dense(self, numbers):
+        return self.plan().run(numbers, None)
+
+    def rows_cost(self, rows):
+        return self.plan(rows).cost
+
+    @property
+    def dense_cost(self):
+        return self.plan().cost
+
+    def mean_square(self, variance):
+        value = 1.0
+        for factor in self.factors:
+            value *= factor.mean_square(variance)
+        for factor in self.factors[1:]:
+            value *= factor.shape[0]
+        return value
+
+    @property
+    def derivative(self):
+        # The product rule: one factor moves at a time.
+        terms = []
+        for i, factor in enumerate(self.factors):
+            if factor.learned:
+                terms.append(chain(*self.factors[:i], factor.tangent, *self.factors[i + 1 :]))
+        return add(*terms)
+
+
+def associate(factors: tuple[Structure, ...], rows: int | None) -> Plan:
+    """The cheapest plan for ``x F₁ … F_k``, or for ``F₁ … F_k`` where ``rows`` is None.
+
+    Matrix-chain dynamic programming (Godbole 1973) over the intervals of the chain, in which a
+    structured factor costs what its own product costs and is formed only where that is cheapest.
+    """
+    singles = [Formed(factor) for factor in factors]
+    if rows is not None:
+        singles.insert(0, Given(rows, factors[0].shape[0]))
+    count = len(singles)
+    best = {(i, i): plan for i, plan in enumerate(singles)}
+    for length in range(1, count):
+        for i in range(count - length):
+            j = i + length
+            options = [
+                option
+                for k in range(i, j)
+                for option in _merges(best[i, k], best[k + 1, j])
+            ]
+            best[i, j] = min(options, key=lambda plan: plan.cost)
+    return best[0, count - 1]
+
+
+def _merges(left: Plan, right: Plan) -> list[Plan]:
+    options: list[Plan] = []
+    if isinstance(right, Formed):
+        options.append(RowsOf(left, right.factor))
+    if isinstance(left, Formed):
+        options.append(ColsOf(left.factor, right))
+    if math.prod(left.shape) > math.prod(right.shape):
+        # Of two equal costs the first wins. The larger operand had better be the factor: its cotangent
+        # then stays a product until all of them are added up.
+        options.reverse()
+    return options or [Product(left, right)]
+
+
+class Plan:
+    """How to compute an interval of a chain: ``run`` returns its array and a pullback.
+
+    ``pullback(g, cotangents, need_x)`` returns the cotangent of the array that `Given` stands for,
+    which is the leftmost operand wherever there is one.
+    """
+
+    cost: int
+    shape: tuple[int, int]
+    #: Whether a cotangent has anywhere to go: to a learned hole, or to the given array.
+    learned: bool
+    given: bool
+
+    def run(self, numbers, x):
+        raise NotImplementedError
+
+
+class Given(Plan):
+    """The array ``x`` in front of a chain."""
+
+    def __init__(self, rows, n):
+        self.cost, self.shape, self.learned, self.given = 0, (rows, n), False, True
+
+    def run(self, numbers, x):
+        return x, _given_pullback
+
+
+def _given_pullback(g, cotangents, need_x=True):
+    return g
+
+
+class Formed(Plan):
+    """A single factor, in its dense form."""
+
+    def __init__(self, factor):
+        self.factor, self.given = factor, False
+        self.cost, self.shape, self.learned = factor.dense_cost, factor.shape, factor.learned
+
+    def run(self, numbers, x):
+        array, pull = self.factor.dense(numbers)
+
+        def formed_pullback(g, cotangents, need_x=True):
+            pull(g, cotangents)
+
+        return array, formed_pullback
+
+
+class RowsOf(Plan):
+    """``left @ factor`` by the factor's own product."""
+
+    def __init__(self, left, factor):
+        self.left, self.factor, self.given = left, factor, left.given
+        self.shape = (left.shape[0], factor.shape[1])
+        self.cost = left.cost + factor.rows_cost(left.shape[0])
+        self.learned = left.learned or factor.learned
+
+    def run(self, numbers, x):
+        left, pull_left = self.left.run(numbers, x)
+        y, pull = self.factor.rows(left, numbers)
+
+        def rows_of_pullback(gy, cotangents, need_x=True):
+            need_left = self.left.learned or (self.given and need_x)
+            g_left = pull(gy, cotangents, need_left)
+            return pull_left(g_left, cotangents, need_x) if need_left else None
+
+        return y, rows_of_pullback
+
+
+class ColsOf(Plan):
+    """``factor @ right`` by the factor's own product."""
+
+    def __init__(self, factor, right):
+        self.factor, self.right, self.given = factor, right, False
+        self.shape = (factor.shape[0], right.shape[1])
+        self.cost = factor.cols_cost(right.shape[1]) + right.cost
+        self.learned = factor.learned or right.learned
+
+    def run(self, numbers, x):
+        right, pull_right = self.right.run(numbers, x)
+        y, pull = self.factor.cols(right, numbers)
+
+        def cols_of_pullback(gy, cotangents, need_x=True):
+            g_right = pull(gy, cotangents, self.right.learned)
+            if self.right.learned:
+                pull_right(g_right, cotangents)
+
+        return y, cols_of_pullback
+
+
+class Product(Plan):
+    """``left @ right`` of two computed arrays."""
+
+    def __init__(self, left, right):
+        self.left, self.right, self.given = left, right, left.given
+        self.shape = (left.shape[0], right.shape[1])
+        self.cost = left.cost + right.cost + left.shape[0] * left.shape[1] * right.shape[1]
+        self.learned = left.learned or right.learned
+
+    def run(self, numbers, x):
+        left, pull_left = self.left.run(numbers, x)
+        right, pull_right = self.right.run(numbers, x)
+
+        def product_pullback(gy, cotangents, need_x=True):
+            if self.right.learned:
+                pull_right(numbers.mT(left) @ gy, cotangents)
+            if self.left.learned or (self.given and need_x):
+                return pull_left(gy @ numbers.mT(right), cotangents, need_x)
+            return None
+
+        return left @ right, product_pullback

@@ -1,0 +1,183 @@
+"""Matrices whose product goes through their dense form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from arrayfab.structures.base import PASS, Structure
+from arrayfab.structures.leaves import Constant
+from arrayfab.structures.sums import add
+
+
+class ThroughDense(Structure):
+    """Products by the dense form, for structures that have nothing better."""
+
+    def rows(self, x, numbers):
+        a, pull = self.dense(numbers)
+
+        def through_dense_rows_pullback(gy, cotangents, need_x=True):
+            if self.learned:
+                pull(numbers.contract(x, gy, a.shape), cotangents)
+            return gy @ numbers.mT(a) if need_x else None
+
+        return x @ a, through_dense_rows_pullback
+
+    def cols(self, x, numbers):
+        a, pull = self.dense(numbers)
+
+        def through_dense_cols_pullback(gy, cotangents, need_x=True):
+            if self.learned:
+                pull(numbers.contract(numbers.mT(gy), numbers.mT(x), a.shape), cotangents)
+            return numbers.mT(a) @ gy if need_x else None
+
+        return a @ x, through_dense_cols_pullback
+
+    def rows_cost(self, rows):
+        return self.dense_cost + rows * self.shape[0] * self.shape[1]
+
+    def cols_cost(self, cols):
+        return self.rows_cost(cols)
+
+
+@dataclass(frozen=True)
+class Reshaped(ThroughDense):
+    """The numbers of a matrix, row by row, in another shape."""
+
+    inner: Structure
+    shape: tuple[int, int]
+
+    @property
+    def children(self):
+        return (self.inner,)
+
+    @cached_property
+    def degree(self):
+        return self.inner.degree
+
+    @cached_property
+    def zeroing(self):
+        return self.inner.zeroing
+
+    def dense(self, numbers):
+        a, pull = self.inner.dense(numbers)
+
+        def reshaped_pullback(g, cotangents):
+            pull(numbers.reshape(g, (*g.shape[:-2], *self.inner.shape)), cotangents)
+
+        return numbers.reshape(a, (*a.shape[:-2], *self.shape)), reshaped_pullback
+
+    @property
+    def dense_cost(self):
+        return self.inner.dense_cost
+
+    def mean_square(self, variance):
+        return self.inner.mean_square(variance)
+
+    @property
+    def derivative(self):
+        return replace(self, inner=self.inner.tangent)
+
+
+@dataclass(frozen=True)
+class Hadamard(ThroughDense):
+    """``A ∘ B``, entry by entry."""
+
+    left: Structure
+    right: Structure
+
+    @cached_property
+    def shape(self):
+        return self.left.shape
+
+    @property
+    def children(self):
+        return (self.left, self.right)
+
+    @cached_property
+    def degree(self):
+        degrees = [child.degree for child in self.children]
+        return None if None in degrees else sum(degrees)
+
+    @cached_property
+    def zeroing(self):
+        return self.right.zeroing or self.left.zeroing
+
+    @cached_property
+    def T(self):
+        return Hadamard(self.left.T, self.right.T)
+
+    def dense(self, numbers):
+        # W = A ∘ B:  gA = gW ∘ B  and  gB = gW ∘ A.
+        a, pull_a = self.left.dense(numbers)
+        b, pull_b = self.right.dense(numbers)
+
+        def hadamard_pullback(g, cotangents):
+            if self.left.learned:
+                pull_a(g * b, cotangents)
+            if self.right.learned:
+                pull_b(g * a, cotangents)
+
+        return a * b, hadamard_pullback
+
+    @property
+    def dense_cost(self):
+        return sum(child.dense_cost for child in self.children) + PASS * self.shape[0] * self.shape[1]
+
+    def mean_square(self, variance):
+        return self.left.mean_square(variance) * self.right.mean_square(variance)
+
+    @property
+    def derivative(self):
+        dleft, dright = self.left.tangent, self.right.tangent
+        terms = [Hadamard(dleft, self.right)] if dleft else []
+        terms += [Hadamard(self.left, dright)] if dright else []
+        return add(*terms)
+
+
+@dataclass(frozen=True)
+class Sigmoid(ThroughDense):
+    """``σ(M)``, entry by entry."""
+
+    inner: Structure
+
+    @cached_property
+    def shape(self):
+        return self.inner.shape
+
+    @property
+    def children(self):
+        return (self.inner,)
+
+    @cached_property
+    def T(self):
+        return Sigmoid(self.inner.T)
+
+    def dense(self, numbers):
+        # y = σ(z), and σ' = σ (1 − σ):  gz = gy y (1 − y).
+        z, pull = self.inner.dense(numbers)
+        # σ(z) = (1 + tanh(z/2)) / 2 overflows nowhere.
+        y = 0.5 + 0.5 * numbers.xp.tanh(0.5 * z)
+
+        def sigmoid_pullback(g, cotangents):
+            pull(g * (y * (1.0 - y)), cotangents)
+
+        return y, sigmoid_pullback
+
+    @property
+    def dense_cost(self):
+        return self.inner.dense_cost + PASS * self.shape[0] * self.shape[1]
+
+    def mean_square(self, variance):
+        # E σ(z)² for Gaussian z, by Gauss–Hermite quadrature.
+        nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+        z = math.sqrt(self.inner.mean_square(variance)) * nodes
+        return float(np.sum(weights * (0.5 + 0.5 * np.tanh(0.5 * z)) ** 2) / np.sum(weights))
+
+    @property
+    def derivative(self):
+        slope = Hadamard(self, Constant(self.shape, 1.0) + -1.0 * self)
+        return Hadamard(slope, self.inner.tangent)

@@ -1,0 +1,176 @@
+"""The Kronecker product, applied by two reshaped products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from arrayfab.structures.base import PASS, Structure
+from arrayfab.structures.chain import chain, factors_of
+from arrayfab.structures.leaves import Identity
+from arrayfab.structures.sums import add
+
+
+def kron(left: Structure, right: Structure) -> Structure:
+    """``left ⊗ right``.
+
+    A Kronecker product of products is built as a product of Kronecker products,
+    ``(P Q) ⊗ (S T) = (P ⊗ S)(Q ⊗ T)``, so that both sides shrink before either expands. A side with
+    fewer factors gets an identity at the end where the other is narrower.
+    """
+    lefts, rights = factors_of(left), factors_of(right)
+    while len(lefts) < len(rights):
+        lefts = _padded(lefts)
+    while len(rights) < len(lefts):
+        rights = _padded(rights)
+    return chain(*(Kronecker(a, b) for a, b in zip(lefts, rights, strict=True)))
+
+
+def _padded(factors):
+    n, D = factors[0].shape[0], factors[-1].shape[1]
+    return (Identity((n, n)), *factors) if n < D else (*factors, Identity((D, D)))
+
+
+@dataclass(frozen=True)
+class Kronecker(Structure):
+    """``A ⊗ B`` for ``A ∈ R^{p×q}`` and ``B ∈ R^{s×t}``, of shape ``(p s, q t)``.
+
+    With a row of ``x`` seen as a matrix ``X ∈ R^{p×s}``, the row of ``x (A ⊗ B)`` is ``Aᵀ X B``.
+    """
+
+    left: Structure
+    right: Structure
+
+    @cached_property
+    def shape(self):
+        (p, q), (s, t) = self.left.shape, self.right.shape
+        return (p * s, q * t)
+
+    @property
+    def children(self):
+        return (self.left, self.right)
+
+    @cached_property
+    def degree(self):
+        degrees = [child.degree for child in self.children]
+        return None if None in degrees else sum(degrees)
+
+    @cached_property
+    def zeroing(self):
+        return self.right.zeroing or self.left.zeroing
+
+    @cached_property
+    def T(self):
+        return Kronecker(self.left.T, self.right.T)
+
+    def _cost(self, rows, right_first):
+        (p, q), (s, t) = self.left.shape, self.right.shape
+        # The product with A needs its axis last and puts it back: two passes.
+        if right_first:
+            return self.right.rows_cost(rows * p) + _left_cost(self.left, rows, t)
+        return _left_cost(self.left, rows, s) + self.right.rows_cost(rows * q)
+
+    @cached_property
+    def _right_first(self):
+        rows = 1 << 16  # so many that work done once for all rows does not count
+        return self._cost(rows, right_first=True) <= self._cost(rows, right_first=False)
+
+    def rows(self, x, numbers):
+        p, s = self.left.shape[0], self.right.shape[0]
+        b = x.shape[-2]
+        x = numbers.reshape(x, (*x.shape[:-1], p, s))
+        first, second = (_along_right, _along_left) if self._right_first else (_along_left, _along_right)
+        z, pull_first = first(self, x, b, numbers)
+        y, pull_second = second(self, z, b, numbers)
+
+        def kronecker_rows_pullback(gy, cotangents, need_x=True):
+            gy = numbers.reshape(gy, (*gy.shape[:-1], *y.shape[-2:]))
+            need_z = need_x or (self.left if first is _along_left else self.right).learned
+            gz = pull_second(gy, cotangents, need_z)
+            gx = pull_first(gz, cotangents, need_x) if need_z else None
+            return numbers.reshape(gx, (*gx.shape[:-2], p * s)) if need_x else None
+
+        return numbers.reshape(y, (*y.shape[:-2], self.shape[1])), kronecker_rows_pullback
+
+    def dense(self, numbers):
+        # Entry ((i, j), (k, l)) is A_ik B_jl: an outer product with its axes interleaved.
+        xp, reshape = numbers.xp, numbers.reshape
+        (p, q), (s, t) = self.left.shape, self.right.shape
+        a, pull_a = self.left.dense(numbers)
+        b, pull_b = self.right.dense(numbers)
+        a = reshape(a, (*a.shape[:-2], p, 1, q, 1))
+        b = reshape(b, (*b.shape[:-2], 1, s, 1, t))
+        y = a * b
+
+        def kronecker_dense_pullback(g, cotangents):
+            g = reshape(g, (*g.shape[:-2], p, s, q, t))
+            if self.left.learned:
+                pull_a(xp.sum(g * b, axis=(-3, -1)), cotangents)
+            if self.right.learned:
+                pull_b(xp.sum(g * a, axis=(-4, -2)), cotangents)
+
+        return reshape(y, (*y.shape[:-4], *self.shape)), kronecker_dense_pullback
+
+    def rows_cost(self, rows):
+        return self._cost(rows, self._right_first)
+
+    @property
+    def dense_cost(self):
+        n, D = self.shape
+        return self.left.dense_cost + self.right.dense_cost + PASS * n * D
+
+    def mean_square(self, variance):
+        return self.left.mean_square(variance) * self.right.mean_square(variance)
+
+    @property
+    def derivative(self):
+        dleft, dright = self.left.tangent, self.right.tangent
+        terms = [kron(dleft, self.right)] if dleft else []
+        terms += [kron(self.left, dright)] if dright else []
+        return add(*terms)
+
+
+def _left_cost(left: Structure, rows: int, width: int) -> int:
+    if _is_neutral(left):
+        return 0
+    return left.rows_cost(rows * width) + PASS * rows * width * sum(left.shape)
+
+
+def _is_neutral(child: Structure) -> bool:
+    return isinstance(child, Identity) and child.is_neutral
+
+
+def _along_right(node: Kronecker, x, b, numbers):
+    """``X B`` for ``x`` of shape ``(..., b, p, s)``: the rows of all X are rows of one product."""
+    if _is_neutral(node.right):
+        return x, _pass_on
+    reshape = numbers.reshape
+    p, s = x.shape[-2:]
+    t = node.right.shape[1]
+    y, pull = node.right.rows(reshape(x, (*x.shape[:-3], b * p, s)), numbers)
+
+    def along_right_pullback(gy, cotangents, need_x=True):
+        gx = pull(reshape(gy, (*gy.shape[:-3], b * p, t)), cotangents, need_x)
+        return reshape(gx, (*gx.shape[:-2], b, p, s)) if need_x else None
+
+    return reshape(y, (*y.shape[:-2], b, p, t)), along_right_pullback
+
+
+def _along_left(node: Kronecker, x, b, numbers):
+    """``Aᵀ X`` for ``x`` of shape ``(..., b, p, s)``: the same along the other axis."""
+    if _is_neutral(node.left):
+        return x, _pass_on
+    reshape, mT = numbers.reshape, numbers.mT
+    p, s = x.shape[-2:]
+    q = node.left.shape[1]
+    y, pull = node.left.rows(reshape(mT(x), (*x.shape[:-3], b * s, p)), numbers)
+
+    def along_left_pullback(gy, cotangents, need_x=True):
+        gx = pull(reshape(mT(gy), (*gy.shape[:-3], b * s, q)), cotangents, need_x)
+        return mT(reshape(gx, (*gx.shape[:-2], b, s, p))) if need_x else None
+
+    return mT(reshape(y, (*y.shape[:-2], b, s, q))), along_left_pullback
+
+
+def _pass_on(gy, cotangents, need_x=True):
+    return gy

@@ -1,0 +1,226 @@
+"""Matrices that are not made of other matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from arrayfab.structures.base import PASS, Structure, prime
+
+
+@dataclass(frozen=True)
+class Dense(Structure):
+    """A hole for an array, or for its transpose.
+
+    A hole for a vector is a row, of shape ``(1, n)``. ``moment`` is the mean square of frozen numbers.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    is_learned: bool = True
+    moment: float = 1.0
+    is_transposed: bool = False
+
+    @cached_property
+    def learned(self):
+        return self.is_learned
+
+    @cached_property
+    def degree(self):
+        return int(self.is_learned)
+
+    @cached_property
+    def zeroing(self):
+        return frozenset({self.name}) if self.is_learned else None
+
+    @cached_property
+    def T(self):
+        return replace(self, shape=self.shape[::-1], is_transposed=not self.is_transposed)
+
+    def _array(self, numbers):
+        a = numbers.arrays[self.name]
+        return numbers.mT(a) if self.is_transposed else a
+
+    def _send(self, cotangents, left, right):
+        # A cotangent leftᵀ right goes home in the orientation of the array that is held, so that
+        # nothing large is ever transposed before it is added up.
+        if self.is_transposed:
+            left, right = right, left
+        cotangents.add_product(self.name, left, right)
+
+    def rows(self, x, numbers):
+        # y = x A:  dy = dx A + x dA, hence  gx = gy Aᵀ  and  gA = xᵀ gy.
+        a = self._array(numbers)
+
+        def dense_rows_pullback(gy, cotangents, need_x=True):
+            if self.is_learned:
+                self._send(cotangents, x, gy)
+            return gy @ numbers.mT(a) if need_x else None
+
+        return x @ a, dense_rows_pullback
+
+    def cols(self, x, numbers):
+        # y = A x:  gx = Aᵀ gy  and  gA = gy xᵀ.
+        a = self._array(numbers)
+
+        def dense_cols_pullback(gy, cotangents, need_x=True):
+            if self.is_learned:
+                self._send(cotangents, numbers.mT(gy), numbers.mT(x))
+            return numbers.mT(a) @ gy if need_x else None
+
+        return a @ x, dense_cols_pullback
+
+    def dense(self, numbers):
+        def dense_pullback(g, cotangents):
+            if self.is_learned:
+                cotangents.add(self.name, numbers.mT(g) if self.is_transposed else g)
+
+        return self._array(numbers), dense_pullback
+
+    def rows_cost(self, rows):
+        return rows * self.shape[0] * self.shape[1]
+
+    @property
+    def dense_cost(self):
+        return 0
+
+    def mean_square(self, variance):
+        return variance if self.is_learned else self.moment
+
+    @property
+    def derivative(self):
+        return replace(self, name=prime(self.name))
+
+
+@dataclass(frozen=True)
+class Diagonal(Structure):
+    """``diag(v)`` for the row ``v`` in a hole of shape ``(1, n)``."""
+
+    vector: Dense
+
+    @cached_property
+    def shape(self):
+        n = self.vector.shape[1]
+        return (n, n)
+
+    @property
+    def children(self):
+        return (self.vector,)
+
+    @cached_property
+    def degree(self):
+        return self.vector.degree
+
+    @cached_property
+    def zeroing(self):
+        return self.vector.zeroing
+
+    @property
+    def T(self):
+        return self
+
+    def rows(self, x, numbers):
+        # y = x ∘ v on every row:  gx = gy ∘ v  and  gv = Σ_rows x ∘ gy.
+        v = numbers.arrays[self.vector.name]
+
+        def diagonal_rows_pullback(gy, cotangents, need_x=True):
+            if self.learned:
+                cotangents.add(self.vector.name, numbers.xp.sum(x * gy, axis=-2, keepdims=True))
+            return gy * v if need_x else None
+
+        return x * v, diagonal_rows_pullback
+
+    def dense(self, numbers):
+        return self.rows(numbers.eye(*self.shape), numbers)
+
+    def rows_cost(self, rows):
+        return PASS * rows * self.shape[0]
+
+    @property
+    def dense_cost(self):
+        return PASS * self.shape[0] ** 2
+
+    def mean_square(self, variance):
+        return self.vector.mean_square(variance) / self.shape[0]
+
+    @property
+    def derivative(self):
+        return Diagonal(self.vector.derivative)
+
+
+@dataclass(frozen=True)
+class Identity(Structure):
+    """``scale`` on the main diagonal of an ``n × D`` matrix, zeros elsewhere."""
+
+    shape: tuple[int, int]
+    scale: float = 1.0
+
+    @cached_property
+    def T(self):
+        return replace(self, shape=self.shape[::-1])
+
+    @property
+    def is_neutral(self):
+        """Whether a product with it changes nothing."""
+        return self.scale == 1 and self.shape[0] == self.shape[1]
+
+    def rows(self, x, numbers):
+        # Keeps the first min(n, D) numbers of a row; the transpose keeps the same ones.
+        def identity_rows_pullback(gy, cotangents, need_x=True):
+            return self.T.rows(gy, numbers)[0] if need_x else None
+
+        n, D = self.shape
+        y = self.scale * x[..., :D]
+        if n < D:
+            y = numbers.xp.concat([y, numbers.full((*y.shape[:-1], D - n), 0.0)], axis=-1)
+        return y, identity_rows_pullback
+
+    def dense(self, numbers):
+        return self.scale * numbers.eye(*self.shape), _nothing
+
+    def rows_cost(self, rows):
+        return PASS * rows * self.shape[1]
+
+    @property
+    def dense_cost(self):
+        return PASS * self.shape[0] * self.shape[1]
+
+    def mean_square(self, variance):
+        return self.scale**2 / max(self.shape)
+
+
+@dataclass(frozen=True)
+class Constant(Structure):
+    """Every entry equal to ``value``."""
+
+    shape: tuple[int, int]
+    value: float
+
+    @cached_property
+    def T(self):
+        return replace(self, shape=self.shape[::-1])
+
+    def rows(self, x, numbers):
+        # y = (Σ x) · value on every column; the transpose has the same form.
+        def constant_rows_pullback(gy, cotangents, need_x=True):
+            return self.T.rows(gy, numbers)[0] if need_x else None
+
+        total = numbers.xp.sum(x, axis=-1, keepdims=True)
+        return total * numbers.full((1, self.shape[1]), self.value), constant_rows_pullback
+
+    def dense(self, numbers):
+        return numbers.full(self.shape, self.value), _nothing
+
+    def rows_cost(self, rows):
+        return PASS * rows * sum(self.shape)
+
+    @property
+    def dense_cost(self):
+        return PASS * self.shape[0] * self.shape[1]
+
+    def mean_square(self, variance):
+        return self.value**2
+
+
+def _nothing(g, cotangents):
+    """The pullback of a matrix that holds nothing learned."""
