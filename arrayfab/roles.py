@@ -89,8 +89,8 @@ class Role:
             cotangents = Cotangents(numbers)
             pull(call.inner(grad_y, numbers), cotangents)
             grads = [
-                numbers.reshape(cotangents.total(name), given.shape)
-                for name, given in zip(call.names, self._arrays_of(x), strict=True)
+                numbers.reshape(cotangents.take(name, hole), given.shape)
+                for name, hole, given in zip(call.names, call.shapes, self._arrays_of(x), strict=True)
             ]
             return self._like_input(grads), call.blueprint.join(cotangents, numbers, w)
 
@@ -99,17 +99,16 @@ class Role:
     def jvp(self, x, w: Array, dx, dw: Array) -> tuple[Array, Array]:
         """The result ``y``, and its derivative in the direction ``(dx, dw)``."""
         call, numbers = self._bind(x, w)
-        backend = _arrays.backend_of(call.owner, "w", w)
-        arrays = dict(numbers.arrays) | call.blueprint.moving(dw, w, backend)
         xs, dxs = self._arrays_of(x), self._arrays_of(dx)
         if len(xs) != len(dxs):
             raise ValueError(f"{call.owner}: dx must hold {len(xs)} arrays, got {len(dxs)}")
         for i, (array, d) in enumerate(zip(xs, dxs, strict=True)):
             _arrays.check_alike(call.owner, f"x[{i}]", array, f"dx[{i}]", d)
             _arrays.check_shape(call.owner, f"dx[{i}]", d, tuple(array.shape))
-        arrays |= {prime(name): d for name, d in call.fill(dxs, backend).items()}
-        structure, moving = call.blueprint.structure, Numbers(backend, arrays, w)
-        y, dy = structure.dense(moving)[0], structure.tangent.dense(moving)[0]
+        numbers = numbers.with_arrays(call.blueprint.moving(dw, w, numbers))
+        numbers = numbers.with_arrays({prime(name): d for name, d in call.fill(dxs, numbers).items()})
+        structure = call.blueprint.structure
+        y, dy = structure.dense(numbers)[0], structure.tangent.dense(numbers)[0]
         return call.outer(y, numbers), call.outer(dy, numbers)
 
     def _bind(self, x, w: Array) -> tuple[Call, Numbers]:

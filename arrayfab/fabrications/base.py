@@ -114,7 +114,7 @@ class Fabrication:
         """The dense ``W``, and its derivative in the direction ``dw``."""
         plan = blueprint(self, n, D)
         numbers = plan.numbers(w)
-        numbers.arrays |= plan.moving(dw, w, _arrays.backend_of(plan.owner, "w", w))
+        numbers = numbers.with_arrays(plan.moving(dw, w, numbers))
         W = numbers.over_batch(plan.structure.dense(numbers)[0])
         tangent = plan.structure.tangent
         return W, numbers.full(tuple(W.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
@@ -294,13 +294,13 @@ class Blueprint:
             arrays |= given
         return Numbers(backend, arrays, w)
 
-    def moving(self, dw: Array, w: Array, backend: Backend) -> dict[str, Array]:
+    def moving(self, dw: Array, w: Array, numbers: Numbers) -> dict[str, Array]:
         """The primed holes filled from ``dw``, a direction in which ``w`` moves."""
         _arrays.check_alike(self.owner, "w", w, "dw", dw)
         _arrays.check_shape(self.owner, "dw", dw, tuple(w.shape))
-        return {prime(name): block for name, block in self.split(dw, backend).items()}
+        return {prime(name): block for name, block in self.split(dw, numbers).items()}
 
-    def split(self, w: Array, backend: Backend) -> dict[str, Array]:
+    def split(self, w: Array, backend: Backend | Numbers) -> dict[str, Array]:
         shape = tuple(w.shape)
         if not shape or shape[-1] != self.size:
             raise ValueError(
@@ -322,9 +322,10 @@ class Blueprint:
 
     def join(self, cotangents: Cotangents, numbers: Numbers, w: Array) -> Array:
         """The cotangent of ``w``."""
+        lead = tuple(w.shape[:-1])
         parts = [
-            numbers.reshape(cotangents.total(name), (*w.shape[:-1], stop - start))
-            for name, start, stop, _ in self.blocks
+            numbers.reshape(cotangents.take(name, (*lead, *shape)), (*lead, stop - start))
+            for name, start, stop, shape in self.blocks
         ]
         if len(parts) == 1:
             return parts[0]

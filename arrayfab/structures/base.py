@@ -19,6 +19,9 @@ from arrayfab._arrays import Array, Backend, device_of
 # What one pass over memory costs per number, in multiplies of a large matrix product.
 PASS = 8
 
+# An array with no more columns than this is thin.
+THIN = 32
+
 Pullback = Callable[..., Any]
 
 
@@ -38,6 +41,14 @@ class Numbers:
         self.reshape = backend.reshape
         self.like = like
         self.dtype = like.dtype
+
+    def with_arrays(self, arrays: Mapping[str, Array]) -> Numbers:
+        """The same, with more holes filled."""
+        more = object.__new__(Numbers)
+        more.arrays = {**self.arrays, **arrays}
+        more.xp, more.mT, more.reshape = self.xp, self.mT, self.reshape
+        more.like, more.dtype = self.like, self.dtype
+        return more
 
     def full(self, shape: tuple[int, ...], value: float) -> Array:
         return self.xp.full(shape, value, dtype=self.dtype, device=device_of(self.like))
@@ -70,14 +81,27 @@ class Numbers:
             rows = math.prod(left.shape[:-1])
             left = self.reshape(left, (rows, left.shape[-1]))
             right = self.reshape(right, (rows, right.shape[-1]))
-        return self.unbroadcast(self.mT(left) @ right, shape)
+        return self.unbroadcast(self.matmul_tn(left, right), shape)
+
+    # A large array times a thin one is fastest read as it lies: numbers that lie side by side should
+    # meet numbers that lie side by side in the result. So not the large array is transposed, but all
+    # the rest.
+    def matmul_tn(self, a: Array, b: Array) -> Array:
+        """``aᵀ b``."""
+        mT = self.mT
+        return mT(mT(b) @ a) if b.shape[-1] <= THIN < a.shape[-1] else mT(a) @ b
+
+    def matmul_nt(self, a: Array, b: Array) -> Array:
+        """``a bᵀ``."""
+        mT = self.mT
+        return mT(b @ mT(a)) if a.shape[-2] <= THIN < b.shape[-2] else a @ mT(b)
 
 
 class Cotangents:
     """What a pullback has sent into each hole.
 
     A contribution to a matrix is most often a product ``leftᵀ right``. Products are kept apart until
-    `total` asks for them, so that several thin ones cost one product and one write.
+    `take` asks for them, so that several thin ones cost one product and one write.
     """
 
     __slots__ = ("_arrays", "_numbers", "_products")
@@ -88,21 +112,22 @@ class Cotangents:
         self._products: dict[str, list[tuple[Array, Array]]] = {}
 
     def add(self, name: str, g: Array) -> None:
-        g = self._numbers.unbroadcast(g, self._numbers.arrays[name].shape)
         known = self._arrays.get(name)
         self._arrays[name] = g if known is None else known + g
 
     def add_product(self, name: str, left: Array, right: Array) -> None:
         self._products.setdefault(name, []).append((left, right))
 
-    def total(self, name: str) -> Array:
-        """The cotangent of the array in hole ``name``, of that array's own shape."""
+    def take(self, name: str, shape: tuple[int, ...]) -> Array:
+        """All that was sent to hole ``name``, summed down to the shape of the array in it."""
         numbers = self._numbers
-        shape = numbers.arrays[name].shape
+        total = self._arrays.pop(name, None)
+        if total is not None:
+            total = numbers.unbroadcast(total, shape)
         for left, right in _stacked(self._products.pop(name, []), numbers):
-            self.add(name, numbers.contract(left, right, shape))
-        found = self._arrays.get(name)
-        return numbers.full(shape, 0.0) if found is None else found
+            product = numbers.contract(left, right, shape)
+            total = product if total is None else total + product
+        return numbers.full(shape, 0.0) if total is None else total
 
 
 def _stacked(products: list[tuple[Array, Array]], numbers: Numbers) -> list[tuple[Array, Array]]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
-from arrayfab.structures.base import Structure
-from arrayfab.structures.leaves import Identity
+import numpy as np
+
+from arrayfab.structures.base import THIN, Structure
+from arrayfab.structures.leaves import Dense, Identity
 from arrayfab.structures.sums import add
 
 
@@ -64,7 +66,7 @@ class Chain(Structure):
         if found is None:
             if len(self._plans) >= 64:
                 self._plans.clear()
-            found = self._plans[rows] = associate(self.factors, rows)
+            found = self._plans[rows] = read_once(associate(self.factors, rows))
         return found
 
     def rows(self, x, numbers):
@@ -134,6 +136,28 @@ def _merges(left: Plan, right: Plan) -> list[Plan]:
     return options or [Product(left, right)]
 
 
+def read_once(plan: Plan) -> Plan:
+    """The plan, with thin products that read the same large array merged into one product."""
+    reads: dict[Dense, list[RowsOf | ColsOf]] = {}
+    for read in _thin_reads(plan):
+        factor = read.factor if isinstance(read, RowsOf) else read.factor.T
+        reads.setdefault(factor, []).append(read)
+    for factor, group in reads.items():
+        if len(group) > 1:
+            return ReadOnce(factor, group, plan)
+    return plan
+
+
+def _thin_reads(plan: Plan) -> list[RowsOf | ColsOf]:
+    """The innermost products of a thin array with a large learned one, none inside another."""
+    inner = [read for part in plan.operands for read in _thin_reads(part)]
+    factor = getattr(plan, "factor", None)
+    if inner or plan.given or not (isinstance(factor, Dense) and factor.learned and plan.operands):
+        return inner
+    is_thin = min(plan.operands[0].shape) <= THIN < min(factor.shape)
+    return [plan] if is_thin else []
+
+
 class Plan:
     """How to compute an interval of a chain: ``run`` returns its array and a pullback.
 
@@ -143,9 +167,15 @@ class Plan:
 
     cost: int
     shape: tuple[int, int]
+    #: The plans whose arrays this one multiplies.
+    operands: tuple[Plan, ...] = ()
     #: Whether a cotangent has anywhere to go: to a learned hole, or to the given array.
     learned: bool
     given: bool
+
+    def replaced(self, plans: dict[Plan, Plan]) -> Plan:
+        """This plan, with some of the plans in it replaced."""
+        return plans.get(self, self)
 
     def run(self, numbers, x):
         raise NotImplementedError
@@ -185,10 +215,13 @@ class RowsOf(Plan):
     """``left @ factor`` by the factor's own product."""
 
     def __init__(self, left, factor):
-        self.left, self.factor, self.given = left, factor, left.given
+        self.left, self.factor, self.given, self.operands = left, factor, left.given, (left,)
         self.shape = (left.shape[0], factor.shape[1])
         self.cost = left.cost + factor.rows_cost(left.shape[0])
         self.learned = left.learned or factor.learned
+
+    def replaced(self, plans):
+        return plans.get(self) or RowsOf(self.left.replaced(plans), self.factor)
 
     def run(self, numbers, x):
         left, pull_left = self.left.run(numbers, x)
@@ -206,10 +239,13 @@ class ColsOf(Plan):
     """``factor @ right`` by the factor's own product."""
 
     def __init__(self, factor, right):
-        self.factor, self.right, self.given = factor, right, False
+        self.factor, self.right, self.given, self.operands = factor, right, False, (right,)
         self.shape = (factor.shape[0], right.shape[1])
         self.cost = factor.cols_cost(right.shape[1]) + right.cost
         self.learned = factor.learned or right.learned
+
+    def replaced(self, plans):
+        return plans.get(self) or ColsOf(self.factor, self.right.replaced(plans))
 
     def run(self, numbers, x):
         right, pull_right = self.right.run(numbers, x)
@@ -227,10 +263,13 @@ class Product(Plan):
     """``left @ right`` of two computed arrays."""
 
     def __init__(self, left, right):
-        self.left, self.right, self.given = left, right, left.given
+        self.left, self.right, self.given, self.operands = left, right, left.given, (left, right)
         self.shape = (left.shape[0], right.shape[1])
         self.cost = left.cost + right.cost + left.shape[0] * left.shape[1] * right.shape[1]
         self.learned = left.learned or right.learned
+
+    def replaced(self, plans):
+        return plans.get(self) or Product(self.left.replaced(plans), self.right.replaced(plans))
 
     def run(self, numbers, x):
         left, pull_left = self.left.run(numbers, x)
@@ -244,3 +283,49 @@ class Product(Plan):
             return None
 
         return left @ right, product_pullback
+
+
+class ReadOnce(Plan):
+    """Thin products with one array, ``t₁ F, t₂ F, …``, as ``(t₁ above t₂ …) F``, and what follows them.
+
+    ``F`` and its cotangents are large; this way each is passed over once for all of the products.
+    """
+
+    def __init__(self, factor: Dense, reads: list[RowsOf | ColsOf], plan: Plan):
+        self.factor = factor
+        # A product F P among them is the transpose of Pᵀ Fᵀ.
+        self.thin = [(read.operands[0], isinstance(read, ColsOf)) for read in reads]
+        rows = [thin.shape[1] if flip else thin.shape[0] for thin, flip in self.thin]
+        self.edges = list(accumulate(rows, initial=0))
+        # What was read goes on under names of its own, as if it had been given.
+        holes = [Dense(f"{factor.name}/{i}", (size, factor.shape[1])) for i, size in enumerate(rows)]
+        self.names = [hole.name for hole in holes]
+        self.body = plan.replaced({
+            read: Formed(hole.T if flip else hole)
+            for read, hole, (_, flip) in zip(reads, holes, self.thin, strict=True)
+        })
+        self.cost, self.shape, self.given, self.learned = plan.cost, plan.shape, plan.given, plan.learned
+
+    def run(self, numbers, x):
+        xp, mT = numbers.xp, numbers.mT
+        parts = [thin.run(numbers, None) for thin, _ in self.thin]
+        rows = [mT(a) if flip else a for (a, _), (_, flip) in zip(parts, self.thin, strict=True)]
+        lead = np.broadcast_shapes(*(tuple(a.shape[:-2]) for a in rows))
+        if lead:
+            rows = [xp.broadcast_to(a, (*lead, *a.shape[-2:])) for a in rows]
+        read, pull_read = self.factor.rows(xp.concat(rows, axis=-2), numbers)
+        pieces = [read[..., start:stop, :] for start, stop in pairwise(self.edges)]
+        body, pull_body = self.body.run(numbers.with_arrays(dict(zip(self.names, pieces, strict=True))), x)
+
+        def read_once_pullback(gy, cotangents, need_x=True):
+            gx = pull_body(gy, cotangents, need_x)
+            gs = [cotangents.take(name, tuple(p.shape)) for name, p in zip(self.names, pieces, strict=True)]
+            need_thin = any(thin.learned for thin, _ in self.thin)
+            g_rows = pull_read(xp.concat(gs, axis=-2), cotangents, need_thin)
+            for (thin, flip), (_, pull), span in zip(self.thin, parts, pairwise(self.edges), strict=True):
+                if thin.learned:
+                    g = g_rows[..., slice(*span), :]
+                    pull(mT(g) if flip else g, cotangents)
+            return gx
+
+        return body, read_once_pullback

@@ -37,10 +37,6 @@ class Dense(Structure):
     def T(self):
         return replace(self, shape=self.shape[::-1], is_transposed=not self.is_transposed)
 
-    def _array(self, numbers):
-        a = numbers.arrays[self.name]
-        return numbers.mT(a) if self.is_transposed else a
-
     def _send(self, cotangents, left, right):
         # A cotangent leftᵀ right goes home in the orientation of the array that is held, so that
         # nothing large is ever transposed before it is added up.
@@ -50,32 +46,39 @@ class Dense(Structure):
 
     def rows(self, x, numbers):
         # y = x A:  dy = dx A + x dA, hence  gx = gy Aᵀ  and  gA = xᵀ gy.
-        a = self._array(numbers)
+        held = numbers.arrays[self.name]
 
         def dense_rows_pullback(gy, cotangents, need_x=True):
             if self.is_learned:
                 self._send(cotangents, x, gy)
-            return gy @ numbers.mT(a) if need_x else None
+            if not need_x:
+                return None
+            return gy @ held if self.is_transposed else numbers.matmul_nt(gy, held)
 
-        return x @ a, dense_rows_pullback
+        y = numbers.matmul_nt(x, held) if self.is_transposed else x @ held
+        return y, dense_rows_pullback
 
     def cols(self, x, numbers):
         # y = A x:  gx = Aᵀ gy  and  gA = gy xᵀ.
-        a = self._array(numbers)
+        held = numbers.arrays[self.name]
 
         def dense_cols_pullback(gy, cotangents, need_x=True):
             if self.is_learned:
                 self._send(cotangents, numbers.mT(gy), numbers.mT(x))
-            return numbers.mT(a) @ gy if need_x else None
+            if not need_x:
+                return None
+            return held @ gy if self.is_transposed else numbers.matmul_tn(held, gy)
 
-        return a @ x, dense_cols_pullback
+        y = numbers.matmul_tn(held, x) if self.is_transposed else held @ x
+        return y, dense_cols_pullback
 
     def dense(self, numbers):
         def dense_pullback(g, cotangents):
             if self.is_learned:
                 cotangents.add(self.name, numbers.mT(g) if self.is_transposed else g)
 
-        return self._array(numbers), dense_pullback
+        held = numbers.arrays[self.name]
+        return numbers.mT(held) if self.is_transposed else held, dense_pullback
 
     def rows_cost(self, rows):
         return rows * self.shape[0] * self.shape[1]

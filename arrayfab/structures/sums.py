@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from arrayfab.structures.base import PASS, Structure
-from arrayfab.structures.leaves import Constant
+from arrayfab.structures.leaves import Dense
 
 
 def add(*terms: Structure) -> Structure:
@@ -90,16 +90,16 @@ def _total(arrays):
     return total
 
 
-def side_by_side(parts: tuple[Structure, ...]) -> Structure:
-    """``(M₁ | M₂ | …)``."""
+def side_by_side(parts: tuple[Dense, ...]) -> Structure:
+    """``(X₁ | X₂ | …)``."""
     return parts[0] if len(parts) == 1 else SideBySide(parts)
 
 
 @dataclass(frozen=True)
 class SideBySide(Structure):
-    """``(M₁ | M₂ | …)``, matrices of as many rows, never copied into one."""
+    """``(X₁ | X₂ | …)``, arrays of as many rows, not copied into one for a product with columns."""
 
-    parts: tuple[Structure, ...]
+    parts: tuple[Dense, ...]
 
     @cached_property
     def shape(self):
@@ -107,10 +107,7 @@ class SideBySide(Structure):
 
     @cached_property
     def _edges(self):
-        edges = [0]
-        for part in self.parts:
-            edges.append(edges[-1] + part.shape[1])
-        return tuple(edges)
+        return tuple(accumulate((part.shape[1] for part in self.parts), initial=0))
 
     @property
     def children(self):
@@ -118,57 +115,56 @@ class SideBySide(Structure):
 
     @cached_property
     def degree(self):
-        degrees = [part.degree for part in self.parts]
-        return None if None in degrees else max(degrees)
+        return max(part.degree for part in self.parts)
 
     def rows(self, x, numbers):
-        parts = [part.rows(x, numbers) for part in self.parts]
+        a, pull = self.dense(numbers)
 
         def side_by_side_rows_pullback(gy, cotangents, need_x=True):
-            pieces = zip(parts, self._pieces(gy), strict=True)
-            gxs = [pull(piece, cotangents, need_x) for (_, pull), piece in pieces]
-            return _total(gxs) if need_x else None
+            pull(numbers.matmul_tn(x, gy), cotangents)
+            return numbers.matmul_nt(gy, a) if need_x else None
 
-        return numbers.xp.concat([y for y, _ in parts], axis=-1), side_by_side_rows_pullback
+        return x @ a, side_by_side_rows_pullback
 
     def cols(self, x, numbers):
-        # (M₁ | M₂) x = M₁ x₁ + M₂ x₂, where x₁ lies above x₂.
-        pieces = [x[..., start:stop, :] for start, stop in pairwise(self._edges)]
-        parts = [part.cols(piece, numbers) for part, piece in zip(self.parts, pieces, strict=True)]
+        # (X₁ | X₂) x = X₁ x₁ + X₂ x₂, where x₁ lies above x₂.  With (g₁ | g₂) = gy xᵀ, gXᵢ = gᵢ; and gx is
+        # X₁ᵀ gy above X₂ᵀ gy.
+        spans = list(zip(self.parts, pairwise(self._edges), strict=True))
+        products = [part.cols(x[..., start:stop, :], numbers) for part, (start, stop) in spans]
 
         def side_by_side_cols_pullback(gy, cotangents, need_x=True):
-            gxs = [pull(gy, cotangents, need_x) for _, pull in parts]
-            return numbers.xp.concat(gxs, axis=-2) if need_x else None
+            self._send(numbers.matmul_nt(gy, x), cotangents, numbers)
+            if not need_x:
+                return None
+            held = [numbers.arrays[part.name] for part in self.parts]
+            return numbers.xp.concat([numbers.matmul_tn(a, gy) for a in held], axis=-2)
 
-        return _total([y for y, _ in parts]), side_by_side_cols_pullback
+        return _total([y for y, _ in products]), side_by_side_cols_pullback
 
     def dense(self, numbers):
-        parts = [part.dense(numbers) for part in self.parts]
-
         def side_by_side_dense_pullback(g, cotangents):
-            for (_, pull), piece in zip(parts, self._pieces(g), strict=True):
-                pull(piece, cotangents)
+            self._send(g, cotangents, numbers)
 
-        return numbers.xp.concat([a for a, _ in parts], axis=-1), side_by_side_dense_pullback
+        held = [numbers.arrays[part.name] for part in self.parts]
+        return numbers.xp.concat(held, axis=-1), side_by_side_dense_pullback
 
-    def _pieces(self, g):
-        return [g[..., start:stop] for start, stop in pairwise(self._edges)]
+    def _send(self, g, cotangents, numbers):
+        for part, (start, stop) in zip(self.parts, pairwise(self._edges), strict=True):
+            cotangents.add(part.name, g[..., start:stop])
 
     def rows_cost(self, rows):
-        return sum(part.rows_cost(rows) for part in self.parts) + PASS * rows * self.shape[1]
+        return self.dense_cost + rows * self.shape[0] * self.shape[1]
 
     def cols_cost(self, cols):
-        return sum(part.T.rows_cost(cols) for part in self.parts)
+        return cols * self.shape[0] * self.shape[1]
 
     @property
     def dense_cost(self):
-        return sum(part.dense_cost for part in self.parts) + PASS * self.shape[0] * self.shape[1]
+        return PASS * self.shape[0] * self.shape[1]
 
     def mean_square(self, variance):
-        widths = [part.shape[1] * part.mean_square(variance) for part in self.parts]
-        return sum(widths) / self.shape[1]
+        return variance
 
     @property
     def derivative(self):
-        parts = [part.tangent or Constant(part.shape, 0.0) for part in self.parts]
-        return SideBySide(tuple(parts))
+        return SideBySide(tuple(part.derivative for part in self.parts))
