@@ -1,5 +1,6 @@
 """Large structured matrices from few learned numbers, on any array namespace."""
 
+from arrayfab.composition import Parallel, Pointwise, Reshape, Sequential
 from arrayfab.fabrications import (
     LPHM,
     Constant,
@@ -43,9 +44,13 @@ __all__ = [
     "Hypernet",
     "LowRank",
     "Masked",
+    "Parallel",
     "ParameterizedInterdependence",
+    "Pointwise",
     "RandomMatrixAdaption",
     "RandomMatrixHypernet",
     "Reconciliation",
+    "Reshape",
+    "Sequential",
     "StructuredMatrix",
 ]

@@ -60,10 +60,9 @@ def backend_of(owner: str, name: str, x: Array) -> Backend:
 
 def namespace(xp: ModuleType | None) -> ModuleType:
     """``xp`` as a namespace that follows the standard; NumPy where none is given."""
-    if xp is None:
-        import array_api_compat.numpy as xp
-    elif xp.__name__ in ("numpy", "cupy", "torch", "dask.array"):
-        xp = importlib.import_module(f"array_api_compat.{xp.__name__}")
+    xp = np if xp is None else xp
+    if xp.__name__ in ("numpy", "cupy", "torch", "dask.array"):
+        return importlib.import_module(f"array_api_compat.{xp.__name__}")
     return xp
 
 

@@ -70,9 +70,11 @@ class StructuredMatrix:
         return numbers.reshape(y, (*(y.shape[:-2] if batched else lead), structure.shape[1]))
 
     def _check(self, x, axis, size):
-        _arrays.check_alike(str(self), "the matrix", self._numbers.like, "x", x)
+        _arrays.check_alike("StructuredMatrix", "the matrix", self._numbers.like, "x", x)
         if x.ndim < -axis or x.shape[axis] != size:
-            raise ValueError(f"{self}: x must have {size} numbers along axis {axis}, got shape {tuple(x.shape)}")
+            raise ValueError(
+                f"{self}: x must have {size} numbers along axis {axis}, got shape {tuple(x.shape)}"
+            )
 
     def __repr__(self) -> str:
         return f"StructuredMatrix(shape={self.shape}, dtype={self.dtype})"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from arrayfab import _arrays
@@ -28,6 +28,8 @@ class Role:
     Throughout, ``x`` has shape ``(..., rows, columns)`` and ``w`` shape ``(..., l)``; leading axes
     broadcast, so that a ``w`` of shape ``(k, l)`` applies ``k`` matrices at once.
     """
+
+    fabrication: Fabrication
 
     #: Whether the role acts on every row of ``x`` alike, so that ``x`` may be a single row.
     _rowwise = True
@@ -108,7 +110,7 @@ class Role:
         numbers = numbers.with_arrays(call.blueprint.moving(dw, w, numbers))
         numbers = numbers.with_arrays({prime(name): d for name, d in call.fill(dxs, numbers).items()})
         structure = call.blueprint.structure
-        y, dy = structure.dense(numbers)[0], structure.tangent.dense(numbers)[0]
+        y, dy = structure.dense(numbers)[0], call.derivative.dense(numbers)[0]
         return call.outer(y, numbers), call.outer(dy, numbers)
 
     def _bind(self, x, w: Array) -> tuple[Call, Numbers]:
@@ -130,6 +132,7 @@ class Call:
         lead = shapes[0][:-1]
         self.is_flat = role._rowwise and not batched
         self.is_row = role._rowwise and batched and not lead
+        self.shapes: list[tuple[int, ...]]
         if self.is_flat:  # rows of rows are rows of one array
             self.shapes = [(math.prod(lead), shape[-1]) for shape in shapes]
         elif self.is_row:
@@ -139,10 +142,15 @@ class Call:
         self.names = [f"x{i}" for i in range(len(shapes))]
         holes = zip(self.names, self.shapes, strict=True)
         learned, frozen, W = role._parts()
-        structure = role._formula(tuple(Dense(name, shape[-2:]) for name, shape in holes), W)
+        structure = role._formula(tuple(Dense(name, (shape[-2], shape[-1])) for name, shape in holes), W)
         self.blueprint = Blueprint(self.owner, learned, frozen, structure)
         self.lead = lead
         self.columns = structure.shape[1]
+
+    @cached_property
+    def derivative(self) -> Structure:
+        """The formula's derivative in the direction of the primed holes."""
+        return self.blueprint.structure.derivative
 
     def fill(self, xs, backend) -> dict[str, Array]:
         """The data in their holes."""
@@ -368,8 +376,8 @@ class BilinearInterdependence(_Interdependence):
 
     def matrix(self, x: Array, w: Array) -> Array:
         """The dense ``A``, of shape ``(..., m, m)`` or ``(..., b, b)``."""
-        call, numbers = self._bind(x, w)
-        A = self._coupling(Dense("x0", call.shapes[0][-2:]), self._parts()[2])
+        _, numbers = self._bind(x, w)
+        A = self._coupling(Dense("x0", (x.shape[-2], x.shape[-1])), self._parts()[2])
         return numbers.over_batch(A.dense(numbers)[0])
 
 

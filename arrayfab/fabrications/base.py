@@ -18,7 +18,6 @@ from arrayfab.matrix import StructuredMatrix
 from arrayfab.structures import Cotangents, Dense, Numbers, Structure, add
 from arrayfab.structures.base import prime
 
-
 # A field annotated so is a size: positive, or left out. Annotations may be postponed or not.
 _SIZES = ("int", "int | None", int, int | None)
 
@@ -102,8 +101,8 @@ class Fabrication:
         W = numbers.over_batch(W)
 
         def fabrication_pullback(grad_W):
-            _arrays.check_alike(str(self), "w", w, "grad_W", grad_W)
-            _arrays.check_shape(str(self), "grad_W", grad_W, tuple(W.shape))
+            _arrays.check_alike(plan.owner, "w", w, "grad_W", grad_W)
+            _arrays.check_shape(plan.owner, "grad_W", grad_W, tuple(W.shape))
             cotangents = Cotangents(numbers)
             pull(grad_W, cotangents)
             return plan.join(cotangents, numbers, w)
@@ -211,7 +210,7 @@ class Fabrication:
 
     def _parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict, Structure]:
         """Learned shapes, frozen matrices and the formula, with names prefixed."""
-        learned = {name: shape if len(shape) == 2 else (1, *shape) for name, shape in self.blocks(n, D).items()}
+        learned = {name: _as_matrix(shape) for name, shape in self.blocks(n, D).items()}
         laws = self.frozen(n, D)
         holes = {name: Dense(prefix + name, shape) for name, shape in learned.items()}
         for name, law in laws.items():
@@ -274,7 +273,9 @@ class WithFrozen(Fabrication):
 class Blueprint:
     """A formula at one shape, and where in ``w`` its learned blocks lie."""
 
-    def __init__(self, owner: str, learned: Mapping[str, tuple], frozen: Mapping[str, Any], structure: Structure):
+    def __init__(
+        self, owner: str, learned: Mapping[str, tuple], frozen: Mapping[str, Any], structure: Structure
+    ):
         self.owner, self.frozen, self.structure = owner, frozen, structure
         self.blocks = []
         start = 0
@@ -345,11 +346,17 @@ def blueprint(fabrication: Fabrication, n: int, D: int) -> Blueprint:
     return Blueprint(str(fabrication), *fabrication._parts(n, D, ""))
 
 
+def _as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The shape of a block's hole: a vector is a row."""
+    return (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])
+
+
 def _is_integer(value) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def check_positive(owner, name, value):
+def check_positive(owner: Any, name: str, value: Any) -> None:
+    """ValueError unless ``value`` is a positive integer."""
     if not (_is_integer(value) and value > 0):
         raise ValueError(f"{owner}: {name} must be a positive integer, got {value!r}")
 

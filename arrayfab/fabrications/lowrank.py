@@ -27,7 +27,10 @@ class LowRank(Fabrication):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomMatrixAdaption(Fabrication):
-    """``W = Λ₁ A Λ₂ Bᵀ`` with ``A ∈ R^{n×r}``, ``B ∈ R^{D×r}`` frozen, ``Λ₁``, ``Λ₂`` diagonal; ``l = n + r``."""
+    """``W = Λ₁ A Λ₂ Bᵀ`` with diagonal ``Λ₁`` and ``Λ₂`` learned; ``l = n + r``.
+
+    ``A ∈ R^{n×r}`` and ``B ∈ R^{D×r}`` are frozen. ``w`` holds the diagonal of ``Λ₁``, then of ``Λ₂``.
+    """
 
     r: int = 2
     seed: int = 0

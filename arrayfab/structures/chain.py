@@ -106,19 +106,15 @@ def associate(factors: tuple[Structure, ...], rows: int | None) -> Plan:
     Matrix-chain dynamic programming (Godbole 1973) over the intervals of the chain, in which a
     structured factor costs what its own product costs and is formed only where that is cheapest.
     """
-    singles = [Formed(factor) for factor in factors]
+    singles: list[Plan] = [Formed(factor) for factor in factors]
     if rows is not None:
         singles.insert(0, Given(rows, factors[0].shape[0]))
     count = len(singles)
-    best = {(i, i): plan for i, plan in enumerate(singles)}
+    best: dict[tuple[int, int], Plan] = {(i, i): plan for i, plan in enumerate(singles)}
     for length in range(1, count):
         for i in range(count - length):
             j = i + length
-            options = [
-                option
-                for k in range(i, j)
-                for option in _merges(best[i, k], best[k + 1, j])
-            ]
+            options = [option for k in range(i, j) for option in _merges(best[i, k], best[k + 1, j])]
             best[i, j] = min(options, key=lambda plan: plan.cost)
     return best[0, count - 1]
 
@@ -151,11 +147,11 @@ def read_once(plan: Plan) -> Plan:
 def _thin_reads(plan: Plan) -> list[RowsOf | ColsOf]:
     """The innermost products of a thin array with a large learned one, none inside another."""
     inner = [read for part in plan.operands for read in _thin_reads(part)]
-    factor = getattr(plan, "factor", None)
-    if inner or plan.given or not (isinstance(factor, Dense) and factor.learned and plan.operands):
+    if inner or plan.given or not isinstance(plan, RowsOf | ColsOf):
         return inner
-    is_thin = min(plan.operands[0].shape) <= THIN < min(factor.shape)
-    return [plan] if is_thin else []
+    factor = plan.factor
+    is_large = isinstance(factor, Dense) and factor.learned and min(factor.shape) > THIN
+    return [plan] if is_large and min(plan.operands[0].shape) <= THIN else []
 
 
 class Plan:
@@ -300,10 +296,12 @@ class ReadOnce(Plan):
         # What was read goes on under names of its own, as if it had been given.
         holes = [Dense(f"{factor.name}/{i}", (size, factor.shape[1])) for i, size in enumerate(rows)]
         self.names = [hole.name for hole in holes]
-        self.body = plan.replaced({
-            read: Formed(hole.T if flip else hole)
-            for read, hole, (_, flip) in zip(reads, holes, self.thin, strict=True)
-        })
+        self.body = plan.replaced(
+            {
+                read: Formed(hole.T if flip else hole)
+                for read, hole, (_, flip) in zip(reads, holes, self.thin, strict=True)
+            }
+        )
         self.cost, self.shape, self.given, self.learned = plan.cost, plan.shape, plan.given, plan.learned
 
     def run(self, numbers, x):
