@@ -7,7 +7,7 @@ zero, or None.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, Protocol
@@ -24,8 +24,6 @@ class Layer(Protocol):
     def num_parameters(self) -> int:
         """The length of ``w``."""
 
-    def init(self, **options) -> Array:
-        """Random learned numbers."""
 
     def __call__(self, x, w: Array): ...
 
@@ -39,7 +37,7 @@ class Layer(Protocol):
 class _Composed:
     """Layers that share one ``w``, which holds theirs one after the other."""
 
-    layers: tuple[Layer, ...]
+    layers: Sequence[Layer]
 
     def __post_init__(self):
         object.__setattr__(self, "layers", tuple(self.layers))
@@ -85,7 +83,7 @@ class Sequential(_Composed):
     (5, 3)
     """
 
-    layers: tuple[Layer, ...]
+    layers: Sequence[Layer]
 
     def __call__(self, x, w: Array):
         """The last layer's result."""
@@ -130,7 +128,7 @@ class Parallel(_Composed):
     [(5, 4), (5, 4)]
     """
 
-    layers: tuple[Layer, ...]
+    layers: Sequence[Layer]
 
     def __call__(self, x, w: Array):
         """The list of the layers' results."""

@@ -14,8 +14,8 @@ from typing import Any
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.fabrications.base import Blueprint, Fabrication, check_positive
-from arrayfab.structures import Constant, Cotangents, Dense, Numbers, Structure, side_by_side
+from arrayfab.fabrications.base import Blueprint, Fabrication, blueprint, check_positive
+from arrayfab.structures import Constant, Cost, Cotangents, Dense, Numbers, Structure, side_by_side
 from arrayfab.structures.base import prime
 
 INSTANCE = ("row", "left", "instance", "instance_interdependence")
@@ -59,16 +59,21 @@ class Role:
         """The length ``l`` of ``w``."""
         return sum(math.prod(shape) for shape in self._parts()[0].values())
 
+    def cost(self, *shapes: tuple[int, ...]) -> Cost:
+        """What a call takes for data of these shapes, one shape for every input."""
+        return prepared(self, shapes, False).blueprint.structure.dense_cost
+
     def init(self, **options) -> Array:
         """Random learned numbers to start from; the options are those of `Fabrication.init`.
 
         The variance left out is the one with which the product keeps the scale of ``x``.
         """
-        if options.get("variance") is None:
-            options["variance"] = self._variance()
-        return self.fabrication.init(*self._matrix_shape(), **options)
+        shape, variance = self._matrix_shape(), self._variance()
+        if options.get("variance") is None and blueprint(self.fabrication, *shape).reaches(variance):
+            options["variance"] = variance
+        return self.fabrication.init(*shape, **options)
 
-    def _variance(self) -> float | None:
+    def _variance(self) -> float:
         return 1.0 / self._matrix_shape()[0]
 
     def __call__(self, x, w: Array) -> Array:

@@ -15,7 +15,7 @@ from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend
 from arrayfab.frozen import Frozen, Law, cache
 from arrayfab.matrix import StructuredMatrix
-from arrayfab.structures import Cotangents, Dense, Numbers, Structure, add
+from arrayfab.structures import Cost, Cotangents, Dense, Numbers, Structure, add
 from arrayfab.structures.base import prime
 
 # A field annotated so is a size: positive, or left out. Annotations may be postponed or not.
@@ -57,6 +57,10 @@ class Fabrication:
     def num_parameters(self, n: int, D: int) -> int:
         """The length ``l`` of the vector that fabricates an ``n × D`` matrix."""
         return blueprint(self, n, D).size
+
+    def cost(self, n: int, D: int, rows: int = 1) -> Cost:
+        """What ``x @ W`` takes for an ``x`` of that many rows."""
+        return blueprint(self, n, D).structure.rows_cost(rows)
 
     def fabricate(self, w: Array, n: int, D: int) -> StructuredMatrix:
         """The matrix ``W = ψ(w)``, not formed.
@@ -143,8 +147,8 @@ class Fabrication:
             Seed or generator. Numbers are drawn on the host and moved once.
         variance : float, optional
             The mean square that the entries of ``W`` shall have. ``1 / D`` keeps the scale of
-            ``x Wᵀ``, ``1 / n`` that of ``x W``. Left out, it is ``1 / max(n, D)``, or, where the
-            entries cannot be made that small, the numbers are standard normal.
+            ``x Wᵀ``, ``1 / n`` that of ``x W``. Left out, it is ``1 / max(n, D)``, or, where no scale
+            of ``w`` gives that, the numbers in ``w`` have the variance ``1 / l``.
         zero : bool
             Zero the block that makes ``W`` zero; the other blocks stay random, so that training can
             start.
@@ -157,36 +161,16 @@ class Fabrication:
             If no scale of ``w`` gives that variance, or no block can be zeroed.
         """
         plan = blueprint(self, n, D)
-        scale = math.sqrt(self._entry_variance(plan.structure, n, D, variance))
+        if variance is None and not plan.reaches(1.0 / max(n, D)):
+            scale = 1.0 / math.sqrt(max(plan.size, 1))
+        else:
+            scale = plan.scale(1.0 / max(n, D) if variance is None else variance)
         xp = _arrays.namespace(xp)
         w = scale * np.random.default_rng(rng).standard_normal(plan.size)
         if zero:
-            w[plan.indices(self._zeroing(plan.structure))] = 0.0
+            w[plan.zeroing()] = 0.0
         dtype = xp.zeros((), device=device).dtype if dtype is None else dtype
         return _arrays.from_host(w, xp, dtype, device)
-
-    def _entry_variance(self, structure, n, D, variance):
-        """The variance of the numbers in ``w`` that gives the entries of ``W`` theirs."""
-        target = 1.0 / max(n, D) if variance is None else variance
-        low, high = -100.0, 100.0
-        reach = structure.mean_square(2.0**low), structure.mean_square(2.0**high)
-        if not reach[0] < target < reach[1]:
-            if variance is None or not structure.learned:
-                return 1.0
-            raise ValueError(
-                f"{self}: no scale of w gives the entries of W a variance of {variance:g}, it stays "
-                f"between {reach[0]:.3g} and {reach[1]:.3g}; scale the fabrication itself, "
-                f"for example 0.1 * {self}"
-            )
-        for _ in range(80):
-            middle = (low + high) / 2
-            low, high = (middle, high) if structure.mean_square(2.0**middle) < target else (low, middle)
-        return 2.0**low
-
-    def _zeroing(self, structure):
-        if structure.zeroing is None:
-            raise ValueError(f"{self}: no learned block can be zeroed to make W zero")
-        return structure.zeroing
 
     def with_frozen(self, **arrays: Array) -> Fabrication:
         """The same formula with frozen blocks handed in as arrays, in place of the seed's.
@@ -270,6 +254,10 @@ class WithFrozen(Fabrication):
         return learned, frozen, structure
 
 
+# The variances of w among which one is sought, as powers of two.
+_EXPONENTS = (-100.0, 100.0)
+
+
 class Blueprint:
     """A formula at one shape, and where in ``w`` its learned blocks lie."""
 
@@ -332,8 +320,32 @@ class Blueprint:
             return parts[0]
         return numbers.xp.concat(parts, axis=-1) if parts else numbers.full(tuple(w.shape), 0.0)
 
-    def indices(self, names) -> np.ndarray:
-        """Where in ``w`` the named blocks lie."""
+    def reaches(self, mean_square: float) -> bool:
+        """Whether some scale of ``w`` gives the entries of the matrix that mean square."""
+        low, high = (self.structure.mean_square(2.0**exponent) for exponent in _EXPONENTS)
+        return low < mean_square < high
+
+    def scale(self, mean_square: float) -> float:
+        """The standard deviation in ``w`` that gives the entries of the matrix their mean square."""
+        low, high = _EXPONENTS
+        if not self.reaches(mean_square):
+            reach = [self.structure.mean_square(2.0**exponent) for exponent in _EXPONENTS]
+            raise ValueError(
+                f"{self.owner}: no scale of w gives the entries of W a variance of {mean_square:g}, it stays "
+                f"between {reach[0]:.3g} and {reach[1]:.3g}; scale the fabrication itself, "
+                "for example 0.1 * fabrication"
+            )
+        for _ in range(80):
+            middle = (low + high) / 2
+            is_low = self.structure.mean_square(2.0**middle) < mean_square
+            low, high = (middle, high) if is_low else (low, middle)
+        return 2.0 ** (low / 2)
+
+    def zeroing(self) -> np.ndarray:
+        """Where in ``w`` zeros make the matrix zero."""
+        names = self.structure.zeroing
+        if names is None:
+            raise ValueError(f"{self.owner}: no learned block can be zeroed to make W zero")
         runs = [np.arange(start, stop) for name, start, stop, _ in self.blocks if name in names]
         return np.concatenate(runs)
 

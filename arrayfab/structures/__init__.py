@@ -4,7 +4,7 @@ A formula is spelled with ``A @ B``, ``A + B``, ``2.0 * A``, ``A.T``, `kron`, `D
 `Constant`, `Hadamard`, `Reshaped` and `Sigmoid`.
 """
 
-from arrayfab.structures.base import Cotangents, Numbers, Structure
+from arrayfab.structures.base import Cost, Cotangents, Numbers, Structure
 from arrayfab.structures.chain import Chain, chain
 from arrayfab.structures.formed import Hadamard, Reshaped, Sigmoid, ThroughDense
 from arrayfab.structures.kronecker import Kronecker, kron
@@ -14,6 +14,7 @@ from arrayfab.structures.sums import SideBySide, Sum, add, side_by_side
 __all__ = [
     "Chain",
     "Constant",
+    "Cost",
     "Cotangents",
     "Dense",
     "Diagonal",

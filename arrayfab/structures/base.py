@@ -10,17 +10,34 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from arrayfab._arrays import Array, Backend, device_of
 
-# What one pass over memory costs per number, in multiplies of a large matrix product.
-PASS = 8
-
 # An array with no more columns than this is thin.
 THIN = 32
+
+
+class Cost(NamedTuple):
+    """What a computation takes.
+
+    ``multiplies`` counts multiplications; ``moved`` counts the numbers that are passed over in memory
+    for anything but a matrix product. Costs compare by `weight`.
+    """
+
+    multiplies: int = 0
+    moved: int = 0
+
+    @property
+    def weight(self) -> int:
+        """The cost as a number of multiplies of a large product: moving a number takes as long as eight."""
+        return self.multiplies + 8 * self.moved
+
+    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
+        return Cost(self.multiplies + other.multiplies, self.moved + other.moved)
+
 
 Pullback = Callable[..., Any]
 
@@ -186,17 +203,17 @@ class Structure:
         """The matrix itself."""
         raise NotImplementedError(f"{type(self).__name__}.dense")
 
-    def rows_cost(self, rows: int) -> int:
-        """Multiplies of `rows` for an ``x`` of that many rows."""
+    def rows_cost(self, rows: int) -> Cost:
+        """What `rows` takes for an ``x`` of that many rows."""
         raise NotImplementedError(f"{type(self).__name__}.rows_cost")
 
-    def cols_cost(self, cols: int) -> int:
-        """Multiplies of `cols` for an ``x`` of that many columns."""
+    def cols_cost(self, cols: int) -> Cost:
+        """What `cols` takes for an ``x`` of that many columns."""
         return self.T.rows_cost(cols)
 
     @property
-    def dense_cost(self) -> int:
-        """Multiplies of `dense`."""
+    def dense_cost(self) -> Cost:
+        """What `dense` takes."""
         raise NotImplementedError(f"{type(self).__name__}.dense_cost")
 
     def mean_square(self, variance: float) -> float:

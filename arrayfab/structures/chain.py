@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from arrayfab.structures.base import THIN, Structure
+from arrayfab.structures.base import THIN, Cost, Structure
 from arrayfab.structures.leaves import Dense, Identity
 from arrayfab.structures.sums import add
 
@@ -115,7 +115,7 @@ def associate(factors: tuple[Structure, ...], rows: int | None) -> Plan:
         for i in range(count - length):
             j = i + length
             options = [option for k in range(i, j) for option in _merges(best[i, k], best[k + 1, j])]
-            best[i, j] = min(options, key=lambda plan: plan.cost)
+            best[i, j] = min(options, key=lambda plan: plan.cost.weight)
     return best[0, count - 1]
 
 
@@ -161,7 +161,7 @@ class Plan:
     which is the leftmost operand wherever there is one.
     """
 
-    cost: int
+    cost: Cost
     shape: tuple[int, int]
     #: The plans whose arrays this one multiplies.
     operands: tuple[Plan, ...] = ()
@@ -181,7 +181,7 @@ class Given(Plan):
     """The array ``x`` in front of a chain."""
 
     def __init__(self, rows, n):
-        self.cost, self.shape, self.learned, self.given = 0, (rows, n), False, True
+        self.cost, self.shape, self.learned, self.given = Cost(), (rows, n), False, True
 
     def run(self, numbers, x):
         return x, _given_pullback
@@ -261,7 +261,8 @@ class Product(Plan):
     def __init__(self, left, right):
         self.left, self.right, self.given, self.operands = left, right, left.given, (left, right)
         self.shape = (left.shape[0], right.shape[1])
-        self.cost = left.cost + right.cost + left.shape[0] * left.shape[1] * right.shape[1]
+        size = left.shape[0] * left.shape[1] * right.shape[1]
+        self.cost = left.cost + right.cost + Cost(multiplies=size)
         self.learned = left.learned or right.learned
 
     def replaced(self, plans):

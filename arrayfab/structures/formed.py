@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from arrayfab.structures.base import PASS, Structure
+from arrayfab.structures.base import Cost, Structure
 from arrayfab.structures.leaves import Constant
 from arrayfab.structures.sums import add
 
@@ -37,7 +37,7 @@ class ThroughDense(Structure):
         return a @ x, through_dense_cols_pullback
 
     def rows_cost(self, rows):
-        return self.dense_cost + rows * self.shape[0] * self.shape[1]
+        return self.dense_cost + Cost(multiplies=rows * self.shape[0] * self.shape[1])
 
     def cols_cost(self, cols):
         return self.rows_cost(cols)
@@ -125,7 +125,8 @@ class Hadamard(ThroughDense):
 
     @property
     def dense_cost(self):
-        return sum(child.dense_cost for child in self.children) + PASS * self.shape[0] * self.shape[1]
+        size = self.shape[0] * self.shape[1]
+        return sum((child.dense_cost for child in self.children), Cost(size, size))
 
     def mean_square(self, variance):
         return self.left.mean_square(variance) * self.right.mean_square(variance)
@@ -169,7 +170,7 @@ class Sigmoid(ThroughDense):
 
     @property
     def dense_cost(self):
-        return self.inner.dense_cost + PASS * self.shape[0] * self.shape[1]
+        return self.inner.dense_cost + Cost(moved=self.shape[0] * self.shape[1])
 
     def mean_square(self, variance):
         # E σ(z)² for Gaussian z, by Gauss–Hermite quadrature.

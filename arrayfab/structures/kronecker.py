@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from arrayfab.structures.base import PASS, Structure
+from arrayfab.structures.base import Cost, Structure
 from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.leaves import Identity
 from arrayfab.structures.sums import add
@@ -73,7 +73,7 @@ class Kronecker(Structure):
     @cached_property
     def _right_first(self):
         rows = 1 << 16  # so many that work done once for all rows does not count
-        return self._cost(rows, right_first=True) <= self._cost(rows, right_first=False)
+        return self._cost(rows, right_first=True).weight <= self._cost(rows, right_first=False).weight
 
     def rows(self, x, numbers):
         p, s = self.left.shape[0], self.right.shape[0]
@@ -117,7 +117,7 @@ class Kronecker(Structure):
     @property
     def dense_cost(self):
         n, D = self.shape
-        return self.left.dense_cost + self.right.dense_cost + PASS * n * D
+        return self.left.dense_cost + self.right.dense_cost + Cost(n * D, n * D)
 
     def mean_square(self, variance):
         return self.left.mean_square(variance) * self.right.mean_square(variance)
@@ -130,10 +130,10 @@ class Kronecker(Structure):
         return add(*terms)
 
 
-def _left_cost(left: Structure, rows: int, width: int) -> int:
+def _left_cost(left: Structure, rows: int, width: int) -> Cost:
     if _is_neutral(left):
-        return 0
-    return left.rows_cost(rows * width) + PASS * rows * width * sum(left.shape)
+        return Cost()
+    return left.rows_cost(rows * width) + Cost(moved=rows * width * sum(left.shape))
 
 
 def _is_neutral(child: Structure) -> bool:

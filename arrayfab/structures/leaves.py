@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from arrayfab.structures.base import PASS, Structure, prime
+from arrayfab.structures.base import Cost, Structure, prime
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ class Dense(Structure):
         return numbers.mT(held) if self.is_transposed else held, dense_pullback
 
     def rows_cost(self, rows):
-        return rows * self.shape[0] * self.shape[1]
+        return Cost(multiplies=rows * self.shape[0] * self.shape[1])
 
     @property
     def dense_cost(self):
-        return 0
+        return Cost()
 
     def mean_square(self, variance):
         return variance if self.is_learned else self.moment
@@ -137,11 +137,11 @@ class Diagonal(Structure):
         return self.rows(numbers.eye(*self.shape), numbers)
 
     def rows_cost(self, rows):
-        return PASS * rows * self.shape[0]
+        return Cost(rows * self.shape[0], rows * self.shape[0])
 
     @property
     def dense_cost(self):
-        return PASS * self.shape[0] ** 2
+        return Cost(self.shape[0] ** 2, self.shape[0] ** 2)
 
     def mean_square(self, variance):
         return self.vector.mean_square(variance) / self.shape[0]
@@ -182,11 +182,11 @@ class Identity(Structure):
         return self.scale * numbers.eye(*self.shape), _nothing
 
     def rows_cost(self, rows):
-        return PASS * rows * self.shape[1]
+        return Cost(moved=rows * self.shape[1])
 
     @property
     def dense_cost(self):
-        return PASS * self.shape[0] * self.shape[1]
+        return Cost(moved=self.shape[0] * self.shape[1])
 
     def mean_square(self, variance):
         return self.scale**2 / max(self.shape)
@@ -215,11 +215,11 @@ class Constant(Structure):
         return numbers.full(self.shape, self.value), _nothing
 
     def rows_cost(self, rows):
-        return PASS * rows * sum(self.shape)
+        return Cost(moved=rows * sum(self.shape))
 
     @property
     def dense_cost(self):
-        return PASS * self.shape[0] * self.shape[1]
+        return Cost(moved=self.shape[0] * self.shape[1])
 
     def mean_square(self, variance):
         return self.value**2

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-from arrayfab.structures.base import PASS, Structure
+from arrayfab.structures.base import Cost, Structure
 from arrayfab.structures.leaves import Dense
 
 
@@ -67,13 +67,13 @@ class Sum(Structure):
         return _total([a for a, _ in parts]), sum_dense_pullback
 
     def rows_cost(self, rows):
-        extra = PASS * rows * self.shape[1] * (len(self.terms) - 1)
-        return sum(term.rows_cost(rows) for term in self.terms) + extra
+        extra = Cost(moved=rows * self.shape[1] * (len(self.terms) - 1))
+        return sum((term.rows_cost(rows) for term in self.terms), extra)
 
     @property
     def dense_cost(self):
-        extra = PASS * self.shape[0] * self.shape[1] * (len(self.terms) - 1)
-        return sum(term.dense_cost for term in self.terms) + extra
+        extra = Cost(moved=self.shape[0] * self.shape[1] * (len(self.terms) - 1))
+        return sum((term.dense_cost for term in self.terms), extra)
 
     def mean_square(self, variance):
         return sum(term.mean_square(variance) for term in self.terms)
@@ -153,14 +153,14 @@ class SideBySide(Structure):
             cotangents.add(part.name, g[..., start:stop])
 
     def rows_cost(self, rows):
-        return self.dense_cost + rows * self.shape[0] * self.shape[1]
+        return self.dense_cost + Cost(multiplies=rows * self.shape[0] * self.shape[1])
 
     def cols_cost(self, cols):
-        return cols * self.shape[0] * self.shape[1]
+        return Cost(multiplies=cols * self.shape[0] * self.shape[1])
 
     @property
     def dense_cost(self):
-        return PASS * self.shape[0] * self.shape[1]
+        return Cost(moved=self.shape[0] * self.shape[1])
 
     def mean_square(self, variance):
         return variance

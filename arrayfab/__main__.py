@@ -1,0 +1,141 @@
+"""The command line: ``python -m arrayfab demo`` and ``python -m arrayfab list``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import arrayfab as af
+from arrayfab import _arrays
+
+_NAMESPACES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.numpy"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; the exit status is 0, or 2 where something that it needs is missing."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except (ImportError, ValueError) as error:
+        print(f"arrayfab: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m arrayfab", description=af.__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="train a classifier of digits with fabricated matrices")
+    demo.add_argument("--namespace", choices=_NAMESPACES, default="numpy", help="whose arrays to use")
+    demo.add_argument("--iterations", type=_positive, default=100, help="L-BFGS iterations per variant")
+    demo.add_argument("--seed", type=int, default=0, help="of the split and the first numbers")
+    demo.add_argument(
+        "--figure", type=Path, default=Path("demo-figure.png"), help="where to write the figure"
+    )
+    demo.set_defaults(run=_demo)
+
+    table = commands.add_parser("list", help="show what every variant costs in every role")
+    table.add_argument("-n", type=_positive, default=1024, help="rows of the matrix")
+    table.add_argument("-D", type=_positive, default=1024, help="columns of the matrix")
+    table.add_argument("--rows", type=_positive, default=32, help="rows of the data")
+    table.set_defaults(run=_list)
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text!r}")
+    return int(text)
+
+
+def _import(name: str, hint: str):
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ImportError(f"{name.partition('.')[0]} is not installed; {hint}") from None
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    for name in ("sklearn", "scipy", "matplotlib", "rich"):
+        _import(name, "the demo needs: pip install 'arrayfab[demo]'")
+    xp = _arrays.namespace(_namespace(arguments.namespace))
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from arrayfab import demo
+
+    data, outcomes = demo.digits(arguments.seed), []
+    columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=arguments.iterations * len(demo.VARIANTS))
+        for i, variant in enumerate(demo.VARIANTS):
+            progress.update(task, description=variant.name, completed=i * arguments.iterations)
+            outcomes.append(
+                demo.train(
+                    variant,
+                    data,
+                    xp,
+                    arguments.iterations,
+                    arguments.seed,
+                    on_iteration=lambda: progress.advance(task),
+                )
+            )
+        progress.update(task, description="", completed=arguments.iterations * len(demo.VARIANTS))
+    demo.figure(outcomes, arguments.figure)
+    _print_outcomes(outcomes)
+    print(f"figure: {arguments.figure.resolve()}")
+
+
+def _namespace(name: str):
+    module = _import(_NAMESPACES[name], "choose another --namespace")
+    if name == "jax":  # L-BFGS works in float64, which JAX has to be asked for
+        importlib.import_module("jax").config.update("jax_enable_x64", True)
+    return module
+
+
+def _print_outcomes(outcomes) -> None:
+    dense = outcomes[0].parameters
+    header = ("variant", "learned numbers", "compression", "train accuracy", "test accuracy", "seconds")
+    rows = [
+        (
+            outcome.variant.name,
+            f"{outcome.parameters:,}",
+            f"{dense / outcome.parameters:.1f}×",
+            f"{outcome.train_accuracy:.3f}",
+            f"{outcome.test_accuracy:.3f}",
+            f"{outcome.seconds:.1f}",
+        )
+        for outcome in outcomes
+    ]
+    _print_table("Digits, every matrix fabricated", header, rows)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    _import("rich", "the table needs: pip install 'arrayfab[demo]'")
+    from arrayfab.catalogue import HEADER, catalogue
+
+    n, D, rows = arguments.n, arguments.D, arguments.rows
+    title = f"n={n}, D={D}: learned numbers l, and multiplies of a call on {rows} rows in every role"
+    _print_table(title, HEADER, catalogue(n, D, rows))
+
+
+def _print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i == 0 else "right")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # Where no terminal limits the width, nothing need be cut.
+    Console(width=None if console.is_terminal else 160).print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
