@@ -405,6 +405,7 @@ def machine() -> dict:
         "processor": processor(),
         "cores": os.cpu_count(),
         "threads": THREADS,
+        "load": load(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -412,6 +413,11 @@ def machine() -> dict:
         "tinybig": version("tinybig"),
         "arrayfab": arrayfab.__version__,
     }
+
+
+def load() -> float | None:
+    """What else the machine is doing, as well as it can tell: the load average of the last minute."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
 
 
 def processor() -> str:
@@ -504,11 +510,11 @@ def chosen(entries: list, text: str) -> Iterator:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print the tables, and write the figures where wanted."""
     options = parse_arguments(arguments)
+    about = machine()  # before the load is our own
     tinybig = load_tinybig()
     effort = QUICK if options.quick else FULL
     times = [timed(workload, tinybig, effort) for workload in chosen(WORKLOADS, options.only)]
     memory = [peak(footprint) for footprint in chosen(FOOTPRINTS, options.only)]
-    about = machine()
     print(", ".join(f"{name} {value}" for name, value in about.items() if value is not None))
     for label in PASSES:
         print(f"\n{times_table(label, times)}")
