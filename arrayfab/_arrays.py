@@ -25,7 +25,7 @@ class Backend:
 
     def __init__(self, xp: ModuleType, array_type: type):
         self.xp = xp
-        self.reshape = _reshape_method if hasattr(array_type, "reshape") else xp.reshape
+        self.reshape = getattr(array_type, "reshape", xp.reshape)
         self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
         self._real_floating: dict[Any, bool] = {}
 
@@ -34,10 +34,6 @@ class Backend:
         if known is None:
             known = self._real_floating[dtype] = bool(self.xp.isdtype(dtype, "real floating"))
         return known
-
-
-def _reshape_method(x, shape):
-    return x.reshape(shape)
 
 
 _BACKENDS: dict[type, Backend] = {}

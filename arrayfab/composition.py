@@ -1,37 +1,20 @@
 """Roles one after another and side by side, and the plain layers between them.
 
-Everything here and every role speaks one protocol: ``num_parameters()``, ``init(...)``, a call
-``f(x, w)``, ``vjp(x, w)`` and ``jvp(x, w, dx, dw)``. What has no learned numbers takes a ``w`` of length
-zero, or None.
+Everything here and every role is a `Layer`. What has no learned numbers takes a ``w`` of length zero, or
+None, and its pullback returns None for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any, Protocol
 
 import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-
-
-class Layer(Protocol):
-    """What can be composed."""
-
-    def num_parameters(self) -> int:
-        """The length of ``w``."""
-
-
-    def __call__(self, x, w: Array): ...
-
-    def vjp(self, x, w: Array) -> tuple[Any, Callable]:
-        """The result and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``."""
-
-    def jvp(self, x, w: Array, dx, dw: Array) -> tuple[Any, Any]:
-        """The result and its directional derivative."""
+from arrayfab.layer import Layer, Parameterless
 
 
 class _Composed:
@@ -49,8 +32,7 @@ class _Composed:
     def init(self, *, rng: int | np.random.Generator | None = None, **options) -> Array:
         """Random learned numbers for all layers; the options are those of `Fabrication.init`."""
         rng = np.random.default_rng(rng)
-        parts = [layer.init(rng=rng, **options) for layer in self.layers if layer.num_parameters()]
-        return self._joined(parts)
+        return self._joined([layer.init(rng=rng, **options) for layer in self.layers])
 
     def _split(self, w):
         edges = list(accumulate((layer.num_parameters() for layer in self.layers), initial=0))
@@ -163,7 +145,7 @@ _POINTWISE = {
 
 
 @dataclass(frozen=True)
-class Pointwise:
+class Pointwise(Parameterless):
     """``"tanh"``, ``"sigmoid"`` or ``"relu"``, entry by entry."""
 
     function: str
@@ -171,10 +153,6 @@ class Pointwise:
     def __post_init__(self):
         if self.function not in _POINTWISE:
             raise ValueError(f"Pointwise: function must be one of {list(_POINTWISE)}, got {self.function!r}")
-
-    def num_parameters(self) -> int:
-        """Zero."""
-        return 0
 
     def __call__(self, x: Array, w: Array | None = None) -> Array:
         """The function of every entry."""
@@ -200,7 +178,7 @@ class Pointwise:
 
 
 @dataclass(frozen=True)
-class Reshape:
+class Reshape(Parameterless):
     """The last ``len(before)`` axes, of shape ``before``, in the shape ``after``.
 
     Examples
@@ -213,10 +191,6 @@ class Reshape:
 
     before: tuple[int, ...]
     after: tuple[int, ...]
-
-    def num_parameters(self) -> int:
-        """Zero."""
-        return 0
 
     def __call__(self, x: Array, w: Array | None = None) -> Array:
         """The same numbers in the other shape."""

@@ -23,6 +23,7 @@ from arrayfab.fabrications import (
     RandomMatrixHypernet,
 )
 from arrayfab.gradients import scipy_objective, softmax_cross_entropy
+from arrayfab.layer import Layer
 from arrayfab.roles import (
     BilinearInterdependence,
     ConcatenationFusion,
@@ -47,34 +48,19 @@ class Variant:
 
     def model(self) -> Sequential:
         """Three branches over the pixels, a fusion that joins them, a read-out."""
-        flat, square = (PIXELS,), (SIDE, SIDE)
-        branches = Parallel(
-            [
-                ParameterizedInterdependence(fabrication=self.mixing, m=PIXELS),
-                Sequential(
-                    [
-                        Reshape(flat, square),
-                        ParameterizedInterdependence(fabrication=self.rows, m=SIDE),
-                        Reshape(square, flat),
-                    ]
-                ),
-                Sequential(
-                    [
-                        Reshape(flat, square),
-                        BilinearInterdependence(fabrication=self.bilinear, b=SIDE),
-                        Reshape(square, flat),
-                    ]
-                ),
-            ]
-        )
-        return Sequential(
-            [
-                branches,
-                ConcatenationFusion(fabrication=self.fusion, dims=(PIXELS,) * 3, n=HIDDEN),
-                Pointwise("tanh"),
-                Reconciliation(fabrication=self.readout, n=CLASSES, D=HIDDEN, bias=True),
-            ]
-        )
+        branches: list[Layer] = [
+            ParameterizedInterdependence(fabrication=self.mixing, m=PIXELS),
+            _on_image(ParameterizedInterdependence(fabrication=self.rows, m=SIDE)),
+            _on_image(BilinearInterdependence(fabrication=self.bilinear, b=SIDE)),
+        ]
+        fusion = ConcatenationFusion(fabrication=self.fusion, dims=(PIXELS,) * 3, n=HIDDEN)
+        readout = Reconciliation(fabrication=self.readout, n=CLASSES, D=HIDDEN, bias=True)
+        return Sequential([Parallel(branches), fusion, Pointwise("tanh"), readout])
+
+
+def _on_image(layer: Layer) -> Sequential:
+    flat, square = (PIXELS,), (SIDE, SIDE)
+    return Sequential([Reshape(flat, square), layer, Reshape(square, flat)])
 
 
 def _alike(name: str, fabrication: Fabrication) -> Variant:
@@ -151,14 +137,14 @@ def train(
     w = _arrays.from_host(fit.x, xp, x.dtype, None)
     branches, fusion = model.layers[:2]
     begin = branches.num_parameters()
-    part = w[begin : begin + fusion.num_parameters()]
+    of_fusion = w[begin : begin + fusion.num_parameters()]
     return Outcome(
         variant,
         model.num_parameters(),
         _accuracy(model(x, w), t),
         _accuracy(model(x_test, w), t_test),
         seconds,
-        _arrays.to_host(fusion.matrix(part)),
+        _arrays.to_host(variant.fusion.fabricate(of_fusion, HIDDEN, 3 * PIXELS).to_dense()),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
+from arrayfab.layer import Layer
 
 
 def mean_squared_error(y: Array, target: Array) -> tuple[Array, Array]:
@@ -76,12 +77,13 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     return loss, (xp.exp(shifted - log_sum) * mass - labels) / rows
 
 
-def value_and_grad(layer, loss: Callable) -> Callable:
+def value_and_grad(layer: Layer, loss: Callable) -> Callable:
     """A scalar loss of a layer's result, with its gradient in ``w``.
 
     Parameters
     ----------
-    layer : Role, Sequential or anything with ``vjp(x, w)``
+    layer : Layer
+        A role, or layers composed.
     loss : callable
         ``loss(y, target) → (value, grad_y)``.
 
@@ -111,7 +113,7 @@ def value_and_grad(layer, loss: Callable) -> Callable:
     return objective
 
 
-def scipy_objective(layer, loss: Callable, x, target) -> Callable:
+def scipy_objective(layer: Layer, loss: Callable, x, target) -> Callable:
     """`value_and_grad` for an optimizer on the host: float64 NumPy outside, the arrays of ``x`` inside.
 
     Returns
@@ -189,7 +191,7 @@ def _gradient_in(i, f, primals, cotangent, step):
     return backend.reshape(xp.stack(numbers), tuple(primal.shape)) if numbers else primal
 
 
-def pairing(layer, x, w: Array, dx, dw: Array, grad_y: Array) -> tuple[Array, Array]:
+def pairing(layer: Layer, x, w: Array, dx, dw: Array, grad_y: Array) -> tuple[Array, Array]:
     """``⟨grad_y, J (dx, dw)⟩`` by the layer's jvp, and ``⟨Jᵀ grad_y, (dx, dw)⟩`` by its vjp.
 
     The two are equal, up to rounding, for every direction and cotangent if the two rules fit together.

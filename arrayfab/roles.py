@@ -15,6 +15,7 @@ from typing import Any
 from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab.fabrications.base import Blueprint, Fabrication, blueprint, check_positive
+from arrayfab.layer import Parameterless
 from arrayfab.structures import Constant, Cost, Cotangents, Dense, Numbers, Structure, side_by_side
 from arrayfab.structures.base import prime
 
@@ -135,7 +136,7 @@ class Call:
         self.owner = str(role)
         role._check_inputs(shapes)
         lead = shapes[0][:-1]
-        self.is_flat = role._rowwise and not batched
+        self.is_flat = role._rowwise and not batched and len(lead) != 1
         self.is_row = role._rowwise and batched and not lead
         self.shapes: list[tuple[int, ...]]
         if self.is_flat:  # rows of rows are rows of one array
@@ -159,6 +160,8 @@ class Call:
 
     def fill(self, xs, backend) -> dict[str, Array]:
         """The data in their holes."""
+        if not (self.is_flat or self.is_row):
+            return dict(zip(self.names, xs, strict=True))
         holes = zip(self.names, xs, self.shapes, strict=True)
         return {name: backend.reshape(x, shape) for name, x, shape in holes}
 
@@ -446,7 +449,7 @@ class ConcatenationFusion(Role):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Concatenation:
+class Concatenation(Parameterless):
     """``y = x₁ ⊔ … ⊔ x_k``, the plain concatenation along the last axis; nothing is learned.
 
     Parameters
@@ -459,10 +462,6 @@ class Concatenation:
 
     def __post_init__(self):
         object.__setattr__(self, "dims", _checked_dims(self, self.dims))
-
-    def num_parameters(self) -> int:
-        """Zero."""
-        return 0
 
     def __call__(self, x: Sequence[Array], w: Any = None) -> Array:
         xs = _as_list(self, x)

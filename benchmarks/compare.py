@@ -457,13 +457,15 @@ def times_table(label: str, results: list[dict]) -> str:
     rows = [[label, "tinybig ms", "arrayfab ms", "ratio", "wanted"]]
     for result in results:
         figures = result[label]
-        rows.append([
-            result["name"] + (" *" if figures["ratio"] and not result["same_numbers"] else ""),
-            shown(figures["tinybig_ms"], ".3f"),
-            shown(figures["arrayfab_ms"], ".3f"),
-            shown(figures["ratio"], ".1f"),
-            f"≥ {figures['wanted']:g}",
-        ])
+        rows.append(
+            [
+                result["name"] + (" *" if figures["ratio"] and not result["same_numbers"] else ""),
+                shown(figures["tinybig_ms"], ".3f"),
+                shown(figures["arrayfab_ms"], ".3f"),
+                shown(figures["ratio"], ".1f"),
+                f"≥ {figures['wanted']:g}",
+            ]
+        )
     return table(rows)
 
 
@@ -471,12 +473,14 @@ def memory_table(results: list[dict]) -> str:
     """The peaks, beside the matrix that is not formed."""
     rows = [["forward + gradient, memory above the inputs", "peak MiB", "wanted", "not formed MiB"]]
     for result in results:
-        rows.append([
-            result["name"],
-            f"{result['peak_mib']:.1f}",
-            f"< {result['wanted_mib']:g}",
-            f"{result['avoided']} {result['avoided_mib']:g}",
-        ])
+        rows.append(
+            [
+                result["name"],
+                f"{result['peak_mib']:.1f}",
+                f"< {result['wanted_mib']:g}",
+                f"{result['avoided']} {result['avoided_mib']:g}",
+            ]
+        )
     return table(rows)
 
 

@@ -265,13 +265,11 @@ class Blueprint:
         self, owner: str, learned: Mapping[str, tuple], frozen: Mapping[str, Any], structure: Structure
     ):
         self.owner, self.frozen, self.structure = owner, frozen, structure
-        self.blocks = []
-        start = 0
+        self.blocks: list[tuple[str, slice, tuple[int, int]]] = []
+        self.size = 0
         for name, shape in learned.items():
-            stop = start + math.prod(shape)
-            self.blocks.append((name, start, stop, shape))
-            start = stop
-        self.size = start
+            start, self.size = self.size, self.size + math.prod(shape)
+            self.blocks.append((name, slice(start, self.size), shape))
 
     def numbers(self, w: Array, given: Mapping[str, Array] | None = None) -> Numbers:
         """The holes filled: from ``w``, from the frozen matrices, and with what is given."""
@@ -296,9 +294,7 @@ class Blueprint:
                 f"{self.owner}: w must hold {self.size} numbers along its last axis, got shape {shape}"
             )
         lead, reshape = shape[:-1], backend.reshape
-        return {
-            name: reshape(w[..., start:stop], (*lead, *block)) for name, start, stop, block in self.blocks
-        }
+        return {name: reshape(w[..., run], lead + block) for name, run, block in self.blocks}
 
     def _add_frozen(self, arrays, w, backend):
         device = _arrays.device_of(w)
@@ -313,8 +309,8 @@ class Blueprint:
         """The cotangent of ``w``."""
         lead = tuple(w.shape[:-1])
         parts = [
-            numbers.reshape(cotangents.take(name, (*lead, *shape)), (*lead, stop - start))
-            for name, start, stop, shape in self.blocks
+            numbers.reshape(cotangents.take(name, lead + shape), (*lead, run.stop - run.start))
+            for name, run, shape in self.blocks
         ]
         if len(parts) == 1:
             return parts[0]
@@ -346,8 +342,7 @@ class Blueprint:
         names = self.structure.zeroing
         if names is None:
             raise ValueError(f"{self.owner}: no learned block can be zeroed to make W zero")
-        runs = [np.arange(start, stop) for name, start, stop, _ in self.blocks if name in names]
-        return np.concatenate(runs)
+        return np.concatenate([np.r_[run] for name, run, _ in self.blocks if name in names])
 
 
 @lru_cache(maxsize=1024)

@@ -85,6 +85,8 @@ class Numbers:
 
     def unbroadcast(self, g: Array, shape: tuple[int, ...]) -> Array:
         """``g`` summed over the axes along which an array of ``shape`` was broadcast."""
+        if tuple(g.shape) == shape:
+            return g
         extra = g.ndim - len(shape)
         if extra:
             g = self.xp.sum(g, axis=tuple(range(extra)))

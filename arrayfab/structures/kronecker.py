@@ -93,21 +93,27 @@ class Kronecker(Structure):
         return numbers.reshape(y, (*y.shape[:-2], self.shape[1])), kronecker_rows_pullback
 
     def dense(self, numbers):
-        # Entry ((i, j), (k, l)) is A_ik B_jl: an outer product with its axes interleaved.
-        xp, reshape = numbers.xp, numbers.reshape
+        # Entry ((i, j), (k, l)) is A_ik B_jl: an outer product with its axes interleaved. With the axes of
+        # A together, and those of B, a cotangent is a matrix G of shape (p q, s t), and for the vectors
+        # a and b of all entries  ga = G b  and  gb = aᵀ G.
+        reshape = numbers.reshape
         (p, q), (s, t) = self.left.shape, self.right.shape
         a, pull_a = self.left.dense(numbers)
         b, pull_b = self.right.dense(numbers)
-        a = reshape(a, (*a.shape[:-2], p, 1, q, 1))
-        b = reshape(b, (*b.shape[:-2], 1, s, 1, t))
-        y = a * b
+        y = reshape(a, (*a.shape[:-2], p, 1, q, 1)) * reshape(b, (*b.shape[:-2], 1, s, 1, t))
 
         def kronecker_dense_pullback(g, cotangents):
-            g = reshape(g, (*g.shape[:-2], p, s, q, t))
+            lead = tuple(g.shape[:-2])
+            axes = len(lead)
+            order = (*range(axes), axes, axes + 2, axes + 1, axes + 3)
+            g = numbers.xp.permute_dims(reshape(g, (*lead, p, s, q, t)), order)
+            g = reshape(g, (*lead, p * q, s * t))
             if self.left.learned:
-                pull_a(xp.sum(g * b, axis=(-3, -1)), cotangents)
+                ga = g @ reshape(b, (*b.shape[:-2], s * t, 1))
+                pull_a(reshape(ga, (*ga.shape[:-2], p, q)), cotangents)
             if self.right.learned:
-                pull_b(xp.sum(g * a, axis=(-4, -2)), cotangents)
+                gb = reshape(a, (*a.shape[:-2], 1, p * q)) @ g
+                pull_b(reshape(gb, (*gb.shape[:-2], s, t)), cotangents)
 
         return reshape(y, (*y.shape[:-4], *self.shape)), kronecker_dense_pullback
 

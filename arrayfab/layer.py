@@ -1,0 +1,42 @@
+"""The protocol of everything that has data in, learned numbers in, and a result out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Protocol
+
+from arrayfab import _arrays
+from arrayfab._arrays import Array
+
+
+class Layer(Protocol):
+    """What can be composed and trained: every role, and what `arrayfab.composition` holds."""
+
+    def num_parameters(self) -> int:
+        """The length of ``w``."""
+
+    def init(self, **options) -> Array:
+        """Random learned numbers to start from; the options are those of `Fabrication.init`."""
+
+    def __call__(self, x, w: Array) -> Any: ...
+
+    def vjp(self, x, w: Array) -> tuple[Any, Callable]:
+        """The result and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``."""
+
+    def jvp(self, x, w: Array, dx, dw: Array) -> tuple[Any, Any]:
+        """The result and its derivative in the direction ``(dx, dw)``."""
+
+
+class Parameterless:
+    """The part of the protocol that layers without learned numbers share."""
+
+    def num_parameters(self) -> int:
+        """Zero."""
+        return 0
+
+    def init(
+        self, *, xp: ModuleType | None = None, dtype: Any = None, device: Any = None, **options
+    ) -> Array:
+        """No numbers, an array of shape ``(0,)``."""
+        return _arrays.namespace(xp).zeros((0,), dtype=dtype, device=device)
