@@ -1,0 +1,23 @@
+PYTHON ?= python3
+RUN := .venv/bin/python
+
+.PHONY: demo test bench lint
+
+demo: .venv/ready
+	$(RUN) -m arrayfab demo
+
+test: .venv/ready
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
+
+bench: .venv/ready
+	$(RUN) benchmarks/compare.py
+
+lint: .venv/ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --editable ".[dev]"
+	touch .venv/ready
