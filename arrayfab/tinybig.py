@@ -70,7 +70,10 @@ class _Function:
 
     @_checked
     def __init__(self, *args, **kwargs):
-        values = self._order | kwargs | dict(zip(self._order, args, strict=False))
+        given = dict(zip(self._order, args, strict=False))
+        if twice := given.keys() & kwargs:
+            raise TypeError(f"{type(self).__name__}: given twice: {sorted(twice)}")
+        values = self._order | kwargs | given
         for key in self._order:
             if values[key] is ...:
                 raise TypeError(f"{type(self).__name__}: {key} is missing")
