@@ -268,7 +268,9 @@ class interdependence(_InRole):
     def interdependence_type(self, value):
         known = roles.INSTANCE + roles.ATTRIBUTE
         if value not in known:
-            raise ParameterError(f"{self.name}: interdependence_type must be in {known}, got {value!r}")
+            raise ParameterError(
+                f"{type(self).__name__}: interdependence_type must be in {known}, got {value!r}"
+            )
         self._type = value
 
     def _is_instance(self):

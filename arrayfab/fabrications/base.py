@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -259,7 +259,7 @@ class WithFrozen(Fabrication):
     """
 
     inner: Fabrication
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, Array] = field(repr=False)
 
     def _key(self):
         return self.inner, frozenset((name, id(array)) for name, array in self.arrays.items())
