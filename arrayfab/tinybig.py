@@ -211,16 +211,17 @@ class _InRole(_Function):
         own = all(getattr(self, name).__module__ == __name__ for name in self._overridable)
         return own and not (self.preprocess_functions or self.postprocess_functions)
 
-    def _reconciliation(self) -> fabrication:
+    def _fabrication(self) -> fabrication:
         return identity_reconciliation() if self.parameter_fabrication is None else self.parameter_fabrication
 
     def _psi(self, w) -> core.Fabrication:
-        return self._reconciliation()._at(*self._matrix_shape(), w)
+        n, D = self._matrix_shape()
+        return self._fabrication()._at(n, D, w)
 
     @_checked
     def calculate_l(self, *args, **kwargs) -> int:
         """The length of ``w``."""
-        return self._reconciliation().calculate_l(*self._matrix_shape())
+        return self._fabrication().calculate_l(*self._matrix_shape())
 
     @_checked
     def vjp(self, x, w: Array = None):
@@ -251,12 +252,11 @@ class interdependence(_InRole):
 
     _overridable = (*_InRole._overridable, "calculate_A")
     _is_bilinear = False
-    A: Array | None = None
+    A = b_prime = m_prime = None
 
     def _settle(self):
-        for name in () if self._is_bilinear else ("b", "m"):
-            if getattr(self, name + "_prime") is None:
-                setattr(self, name + "_prime", getattr(self, name))
+        if not self._is_bilinear:
+            self.b_prime, self.m_prime = self.b_prime or self.b, self.m_prime or self.m
         super()._settle()
 
     @property
@@ -287,15 +287,11 @@ class interdependence(_InRole):
 
     def calculate_b_prime(self, b: int | None = None) -> int:
         """Rows of ``y``."""
-        if self._is_instance() and not self._is_bilinear:
-            return self.b_prime
-        return self.b if b is None else b
+        return (self._is_instance() and self.b_prime) or (self.b if b is None else b)
 
     def calculate_m_prime(self, m: int | None = None) -> int:
         """Columns of ``y``."""
-        if not (self._is_instance() or self._is_bilinear):
-            return self.m_prime
-        return self.m if m is None else m
+        return (not self._is_instance() and self.m_prime) or (self.m if m is None else m)
 
     def _sizes(self):
         """The sizes of the matrix, by the names that arrayfab's role has for them."""
@@ -410,7 +406,7 @@ def _class(name: str, base: type, made_of: Any, doc: str | None, order: dict, hy
     return type(name, (base,), {"__doc__": f"{doc}\n\n    Arguments: ``{arguments}``.\n    ", **attributes})
 
 
-def _psi(key: str, made_of: Any, base: type = fabrication, /, name="", fixed=(), **hyper) -> Any:
+def _row(key: str, made_of: Any, base: type = fabrication, /, name="", fixed=(), **hyper) -> Any:
     """A reconciliation: tinybig's name for it, arrayfab's fabrication, hyper-parameters with defaults."""
     frozen = {{"mask": "mask_matrix"}.get(block, block): _frozen(block) for block in made_of().frozen(1, 1)}
     order = {"name": name or f"{key}_reconciliation", **hyper, "device": "cpu", "seed": 0}
@@ -419,33 +415,33 @@ def _psi(key: str, made_of: Any, base: type = fabrication, /, name="", fixed=(),
     )
 
 
-constant_reconciliation = _psi("constant", core.Constant, name="constant_c_reconciliation", c=1.0)
-zero_reconciliation = _psi("zero", core.Constant, constant_reconciliation, fixed={"c": 0.0})
-one_reconciliation = _psi("one", core.Constant, constant_reconciliation, fixed={"c": 1.0})
-constant_eye_reconciliation = _psi("constant_eye", core.Eye)
-identity_reconciliation = _psi("identity", core.Full)
-masking_reconciliation = _psi("masking", core.Masked, _Masking, p=0.5, fixed_mask=True)
-duplicated_padding_reconciliation = _psi(
+constant_reconciliation = _row("constant", core.Constant, name="constant_c_reconciliation", c=1.0)
+zero_reconciliation = _row("zero", core.Constant, constant_reconciliation, fixed={"c": 0.0})
+one_reconciliation = _row("one", core.Constant, constant_reconciliation, fixed={"c": 1.0})
+constant_eye_reconciliation = _row("constant_eye", core.Eye)
+identity_reconciliation = _row("identity", core.Full)
+masking_reconciliation = _row("masking", core.Masked, _Masking, p=0.5, fixed_mask=True)
+duplicated_padding_reconciliation = _row(
     "duplicated_padding", core.DuplicatedPadding, _Duplicated, p=2, q=None
 )
-duplicated_diagonal_padding_reconciliation = _psi(
+duplicated_diagonal_padding_reconciliation = _row(
     "duplicated_diagonal_padding",
     core.DuplicatedDiagonalPadding,
     duplicated_padding_reconciliation,
     p=2,
     q=None,
 )
-lorr_reconciliation = _psi("lorr", core.LowRank, name="low_rank_reconciliation", r=2)
-hm_reconciliation = _psi(
+lorr_reconciliation = _row("lorr", core.LowRank, name="low_rank_reconciliation", r=2)
+hm_reconciliation = _row(
     "hm", core.Hypercomplex, name="hypercomplex_multiplication_reconciliation", p=None, q=None
 )
-lphm_reconciliation = _psi("lphm", core.LPHM, p=None, q=None, r=2)
-dual_lphm_reconciliation = _psi("dual_lphm", core.DualLPHM, p=None, q=None, r=2)
-random_matrix_adaption_reconciliation = _psi("random_matrix_adaption", core.RandomMatrixAdaption, r=2)
-random_matrix_hypernet_reconciliation = _psi(
+lphm_reconciliation = _row("lphm", core.LPHM, p=None, q=None, r=2)
+dual_lphm_reconciliation = _row("dual_lphm", core.DualLPHM, p=None, q=None, r=2)
+random_matrix_adaption_reconciliation = _row("random_matrix_adaption", core.RandomMatrixAdaption, r=2)
+random_matrix_hypernet_reconciliation = _row(
     "random_matrix_hypernet", core.RandomMatrixHypernet, r=2, l=64, hidden_dim=128
 )
-hypernet_reconciliation = _psi(
+hypernet_reconciliation = _row(
     "hypernet", core.Hypernet, _Hypernet, l=64, hidden_dim=128, static=True, net=None
 )
 
