@@ -118,7 +118,14 @@ def from_host(numbers: np.ndarray, xp: ModuleType, dtype: Any, device: Any) -> A
 
 
 def _concrete(xp: ModuleType):
-    """A context in which JAX makes real arrays, also while it traces: a cached tracer would leak."""
+    """A context in which arrays come out fit to be kept and used anywhere.
+
+    JAX makes tracers while it traces, and PyTorch in inference mode tensors that autograd refuses.
+    """
+    if _spelled(xp) == "torch":
+        import torch
+
+        return torch.inference_mode(False)
     if xp.__name__ != "jax.numpy":
         return nullcontext()
     import jax

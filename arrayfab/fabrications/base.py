@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -236,10 +236,22 @@ class Scaled(Fabrication):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WithFrozen(Fabrication):
-    """A fabrication whose frozen blocks are, in part or all, arrays handed in. Equal only to itself."""
+    """A fabrication whose frozen blocks are, in part or all, arrays handed in.
+
+    Equal to another one that holds the very same arrays.
+    """
 
     inner: Fabrication
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, Array] = field(repr=False)
+
+    def _key(self):
+        return self.inner, frozenset((name, id(array)) for name, array in self.arrays.items())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WithFrozen) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
     def _parts(self, n, D, prefix):
         learned, frozen, structure = self.inner._parts(n, D, prefix)
@@ -302,6 +314,8 @@ class Blueprint:
             if isinstance(frozen, Frozen):
                 arrays[name] = cache.get(frozen, backend.xp, w.dtype, device)
             else:
+                if frozen.dtype == backend.xp.bool:  # a mask
+                    frozen = backend.xp.astype(frozen, w.dtype)
                 _arrays.check_alike(self.owner, "w", w, name, frozen)
                 arrays[name] = frozen
 
