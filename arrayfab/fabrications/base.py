@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from numbers import Integral
 from types import ModuleType
 from typing import Any
 
@@ -46,10 +47,10 @@ class Fabrication:
         raise NotImplementedError(f"{type(self).__name__}.matrix")
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.type in _SIZES and field.name != "seed" and value is not None:
-                check_positive(self, field.name, value)
+        for given in fields(self):
+            value = getattr(self, given.name)
+            if given.type in _SIZES and given.name != "seed" and value is not None:
+                check_positive(self, given.name, value)
         seed = getattr(self, "seed", 0)
         if not (_is_integer(seed) and 0 <= seed < 1 << 64):
             raise ValueError(f"{self}: seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
@@ -373,7 +374,7 @@ def _as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _is_integer(value) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def check_positive(owner: Any, name: str, value: Any) -> None:
