@@ -258,6 +258,10 @@ class WithFrozen(Fabrication):
     inner: Fabrication
     arrays: Mapping[str, Array]
 
+    # Not those that come from Fabrication, for which all values of one class without fields are equal.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
     def _parts(self, n, D, prefix):
         learned, frozen, structure = self.inner._parts(n, D, prefix)
         for name, array in self.arrays.items():
