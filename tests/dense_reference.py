@@ -269,6 +269,7 @@ def role_cases(b: int, n: int, D: int) -> list[RoleCase]:
 ROLES = role_cases(b=5, n=6, D=4)
 BILINEAR = [role for role in ROLES if role.name.startswith("bilinear")]
 LINEAR = [role for role in ROLES if role not in BILINEAR]
+ROWWISE = [role for role in LINEAR if role.name != "instance"]
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,13 @@ def _jax(name, dtype_name, is_jitted):
 def _dask():
     dask_array = importlib.import_module("dask.array")
     xp = standard_namespace(dask_array)
-    return Namespace(
-        "dask", xp, "float64", lambda a: dask_array.from_array(a, chunks=3), lambda a: np.asarray(a.compute())
-    )
+    def make(array):
+        return dask_array.from_array(array, chunks=3)
+
+    def to_numpy(array):
+        return np.asarray(array.compute(scheduler="synchronous"))
+
+    return Namespace("dask", xp, "float64", make, to_numpy)
 
 
 def _cupy():
