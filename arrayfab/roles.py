@@ -60,13 +60,12 @@ class Role:
     def init(self, **options) -> Array:
         """Random learned numbers to start from; the options are those of `Fabrication.init`.
 
-        The variance left out is the one with which the product keeps the scale of ``x``.
+        The variance left out is the one with which the product keeps the scale of ``x``, or, where the
+        entries cannot be made that small, the numbers are standard normal.
         """
-        if options.get("variance") is None:
-            options["variance"] = self._variance()
-        return self.fabrication.init(*self._matrix_shape(), **options)
+        return self.fabrication._init(*self._matrix_shape(), self._variance(), **options)
 
-    def _variance(self) -> float | None:
+    def _variance(self) -> float:
         return 1.0 / self._matrix_shape()[0]
 
     def __call__(self, x, w: Array) -> Array:

@@ -157,8 +157,14 @@ class Fabrication:
         ValueError
             If no scale of ``w`` gives that variance, or no block can be zeroed.
         """
+        options = {"rng": rng, "variance": variance, "zero": zero, "xp": xp, "dtype": dtype, "device": device}
+        return self._init(n, D, 1.0 / max(n, D), **options)
+
+    def _init(
+        self, n, D, usual_variance, *, rng=None, variance=None, zero=False, xp=None, dtype=None, device=None
+    ):
         plan = blueprint(self, n, D)
-        scale = math.sqrt(self._entry_variance(plan.structure, n, D, variance))
+        scale = math.sqrt(self._entry_variance(plan.structure, usual_variance, variance))
         xp = _arrays.namespace(xp)
         w = scale * np.random.default_rng(rng).standard_normal(plan.size)
         if zero:
@@ -166,9 +172,9 @@ class Fabrication:
         dtype = xp.zeros((), device=device).dtype if dtype is None else dtype
         return _arrays.from_host(w, xp, dtype, device)
 
-    def _entry_variance(self, structure, n, D, variance):
+    def _entry_variance(self, structure, usual_variance, variance):
         """The variance of the numbers in ``w`` that gives the entries of ``W`` theirs."""
-        target = 1.0 / max(n, D) if variance is None else variance
+        target = usual_variance if variance is None else variance
         low, high = -100.0, 100.0
         reach = structure.mean_square(2.0**low), structure.mean_square(2.0**high)
         if not reach[0] < target < reach[1]:
