@@ -92,9 +92,10 @@ def check_alike(owner: str, like_name: str, like: Array, name: str, x: Array) ->
         raise TypeError(
             f"{owner}: {name} has dtype {x.dtype}, {like_name} has {like.dtype}; give both the same"
         )
-    if device_of(x) != device_of(like):
+    here, there = device_of(x), device_of(like)
+    if here != there and None not in (here, there):  # a JAX tracer does not know its device
         raise TypeError(
-            f"{owner}: {name} is on device {device_of(x)}, {like_name} on {device_of(like)}; "
+            f"{owner}: {name} is on device {here}, {like_name} on {there}; "
             "move one of them first, arrays are never moved silently"
         )
 

@@ -53,7 +53,7 @@ class StructuredMatrix:
         return self._product(self.structure, x)
 
     def __matmul__(self, x: Array) -> Array:
-        if x.ndim == 1:
+        if getattr(x, "ndim", 2) == 1:
             return self._product(self.structure.T, x)
         self._check(x, -2, self.structure.shape[1])
         return self._numbers.over_batch(self.structure.cols(x, self._numbers)[0])

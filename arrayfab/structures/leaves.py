@@ -173,7 +173,7 @@ class Identity(Structure):
             return self.T.rows(gy, numbers)[0] if need_x else None
 
         n, D = self.shape
-        y = self.scale * x[..., :D]
+        y = self.scale * x[..., : min(n, D)]
         if n < D:
             y = numbers.xp.concat([y, numbers.full((*y.shape[:-1], D - n), 0.0)], axis=-1)
         return y, identity_rows_pullback

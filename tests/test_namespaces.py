@@ -1,0 +1,113 @@
+"""Every role with every fabrication, on every namespace, against the dense formulas."""
+
+import numpy as np
+import pytest
+from dense_reference import FABRICATIONS, ROLES, ROWWISE, assert_equal, example, integers
+
+import arrayfab as af
+from arrayfab import frozen
+
+by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name)
+by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
+
+
+@by_role
+@by_fabrication
+def test_product_and_gradients_equal_those_of_the_dense_formula(namespace, role_case, case):
+    expected = example(role_case, case)
+    role = role_case.build(case.build(*role_case.matrix_shape, namespace.asarray))
+
+    def everything(x, w, u, dx, dw):
+        y, pullback = role.vjp(x, w)
+        return y, pullback(u), role.jvp(x, w, dx, dw)
+
+    given = [expected.xs, (expected.w,), (expected.u,), expected.dxs, (expected.dw,)]
+    inputs = [[namespace.asarray(a) for a in arrays] for arrays in given]
+    xs, (w,), (u,), dxs, (dw,) = inputs
+    y, (grad_x, grad_w), (y_again, dy) = namespace.compiled(everything)(
+        role_case.packed(xs), w, u, role_case.packed(dxs), dw
+    )
+    actual = [y, y_again, dy, grad_w, *role_case.unpacked(grad_x)]
+    wanted = [expected.y, expected.y, expected.dy, expected.grad_w, *expected.grad_xs]
+    for array, numbers in zip(actual, wanted, strict=True):
+        assert namespace.owns(array)
+        assert array.dtype == namespace.dtype
+        assert_equal(namespace.to_numpy(array), numbers, case.is_exact)
+    for before, after in zip(given, inputs, strict=True):
+        for numbers, array in zip(before, after, strict=True):
+            np.testing.assert_array_equal(namespace.to_numpy(array), numbers)
+
+
+@by_fabrication
+def test_fabricated_matrix_equals_the_dense_formula(namespace, case):
+    w = integers(1, case.length(6, 4))
+    fabrication = case.build(6, 4, namespace.asarray)
+    W = fabrication.fabricate(namespace.asarray(w), 6, 4)
+    x, z = integers(2, 3, 6), integers(3, 4, 3)
+    dense = case.dense(np, w, 6, 4)
+    # An array of array_api_strict refuses x @ W before W is asked.
+    rows = W.__rmatmul__(namespace.asarray(x))
+    pairs = [(W.to_dense(), dense), (rows, x @ dense), (W @ namespace.asarray(z), dense @ z)]
+    for array, numbers in pairs:
+        assert namespace.owns(array)
+        assert array.dtype == namespace.dtype == W.dtype
+        assert_equal(namespace.to_numpy(array), numbers, case.is_exact)
+
+
+@pytest.mark.parametrize("dtype_name", ["float32", "float64"])
+@by_fabrication
+def test_the_dtype_of_w_is_kept(namespace, case, dtype_name):
+    fabrication = case.build(4, 4, lambda a: namespace.asarray(a, dtype_name))
+    w = namespace.asarray(integers(1, case.length(4, 4)), dtype_name)
+    W, pullback = fabrication.vjp(w, 4, 4)
+    assert W.dtype == pullback(W).dtype == getattr(namespace.xp, dtype_name)
+
+
+def test_batched_numbers_broadcast_on_every_namespace(namespace):
+    case = next(case for case in FABRICATIONS if case.name == "sum")
+    for role_case in ROLES:
+        expected = example(role_case, case, (3, 1), (2,))
+        role = role_case.build(case.fabrication)
+        xs = [namespace.asarray(x) for x in expected.xs]
+        y, pullback = role.vjp(role_case.packed(xs), namespace.asarray(expected.w))
+        grad_x, grad_w = pullback(namespace.asarray(expected.u))
+        actual = [y, grad_w, *role_case.unpacked(grad_x)]
+        for array, numbers in zip(actual, [expected.y, expected.grad_w, *expected.grad_xs], strict=True):
+            assert_equal(namespace.to_numpy(array), numbers)
+
+
+def test_frozen_numbers_are_the_same_everywhere(namespace):
+    drawn = frozen.Frozen(7, "A", frozen.Gaussian(5, 3))
+    array = frozen.cache.get(drawn, namespace.xp, namespace.dtype, namespace.device)
+    assert namespace.owns(array)
+    np.testing.assert_array_equal(namespace.to_numpy(array), drawn.draw().astype(namespace.dtype_name))
+
+
+def test_init_gives_the_same_numbers_everywhere(namespace):
+    fabrication = af.DualLPHM(p=2, q=2)
+    w = fabrication.init(4, 6, rng=3, xp=namespace.xp, dtype=namespace.dtype, device=namespace.device)
+    assert namespace.owns(w)
+    assert w.dtype == namespace.dtype
+    np.testing.assert_array_equal(
+        namespace.to_numpy(w), fabrication.init(4, 6, rng=3).astype(namespace.dtype_name)
+    )
+
+
+@pytest.mark.parametrize("role_case", ROWWISE, ids=lambda role: role.name)
+def test_not_a_number_stays_in_its_row(namespace, role_case):
+    role = role_case.build(af.Full())
+    numbers = example(role_case, next(case for case in FABRICATIONS if case.name == "full"))
+    first, *others = (np.array(x) for x in numbers.xs)
+    first[1, 0] = np.nan
+    xs = [namespace.asarray(x) for x in (first, *others)]
+    y = namespace.to_numpy(role(role_case.packed(xs), namespace.asarray(numbers.w)))
+    assert np.all(np.isnan(y[1]))
+    np.testing.assert_array_equal(np.delete(y, 1, axis=0), np.delete(numbers.y, 1, axis=0))
+
+
+def test_not_a_number_among_the_learned_ones_comes_through(namespace):
+    w = integers(1, 10)
+    w[0] = np.nan
+    W = namespace.to_numpy(af.LowRank(r=1).fabricate(namespace.asarray(w), 4, 6).to_dense())
+    assert np.all(np.isnan(W[0]))
+    assert not np.any(np.isnan(W[1:]))

@@ -1,0 +1,298 @@
+"""The roles with every fabrication: shapes, products, gradients and directional derivatives."""
+
+import numpy as np
+import pytest
+from dense_reference import (
+    BILINEAR,
+    FABRICATIONS,
+    LINEAR,
+    ROLES,
+    ROWWISE,
+    assert_equal,
+    example,
+    gradients,
+    integers,
+    role_cases,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+import arrayfab as af
+
+by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name)
+by_linear_role = pytest.mark.parametrize("role_case", LINEAR, ids=lambda role: role.name)
+by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
+
+exact_cases = [case for case in FABRICATIONS if case.is_exact]
+some_cases = [
+    case for case in exact_cases if case.name in ("eye", "full", "lphm", "adaption_handed_in", "sum")
+]
+by_some_fabrication = pytest.mark.parametrize("case", some_cases, ids=lambda case: case.name)
+
+
+def named(cases, name):
+    return next(case for case in cases if case.name == name)
+
+
+def made(role_case, case):
+    return role_case.build(case.build(*role_case.matrix_shape))
+
+
+def inner(left, right):
+    """The inner product of two arrays or of two lists of arrays."""
+    if isinstance(left, list):
+        return sum(inner(a, b) for a, b in zip(left, right, strict=True))
+    return np.sum(left * right)
+
+
+@by_role
+@by_fabrication
+def test_number_of_parameters(role_case, case):
+    role = made(role_case, case)
+    assert role.num_parameters() == role_case.length(case) == role.init(rng=0).shape[0]
+
+
+@by_role
+@by_fabrication
+@pytest.mark.parametrize(
+    ("x_lead", "w_lead"), [((), (2,)), ((2,), ()), ((2, 1), (3,)), ((2, 3), ()), ((1,), (2,))], ids=str
+)
+def test_leading_axes_broadcast_and_gradients_keep_their_inputs_shapes(role_case, case, x_lead, w_lead):
+    expected = example(role_case, case, x_lead, w_lead)
+    role = made(role_case, case)
+    x, dx = role_case.packed(expected.xs), role_case.packed(expected.dxs)
+    y, pullback = role.vjp(x, expected.w)
+    grad_x, grad_w = pullback(expected.u)
+    _, dy = role.jvp(x, expected.w, dx, expected.dw)
+    actual = [y, role(x, expected.w), dy, grad_w, *role_case.unpacked(grad_x)]
+    wanted = [expected.y, expected.y, expected.dy, expected.grad_w, *expected.grad_xs]
+    for array, numbers in zip(actual, wanted, strict=True):
+        assert_equal(array, numbers, case.is_exact)
+
+
+@by_role
+@by_fabrication
+def test_a_pullback_may_be_called_again(role_case, case):
+    data = example(role_case, case)
+    _, pullback = made(role_case, case).vjp(role_case.packed(data.xs), data.w)
+    pullback(integers(50, *data.u.shape))
+    grad_x, grad_w = pullback(data.u)
+    assert_equal(grad_w, data.grad_w, case.is_exact)
+    for gradient, expected in zip(role_case.unpacked(grad_x), data.grad_xs, strict=True):
+        assert_equal(gradient, expected, case.is_exact)
+
+
+@by_role
+@by_fabrication
+def test_pairing_of_pullback_and_directional_derivative(role_case, case):
+    role, data = made(role_case, case), example(role_case, case)
+    x, dx = role_case.packed(data.xs), role_case.packed(data.dxs)
+    y, pullback = role.vjp(x, data.w)
+    grad_x, grad_w = pullback(data.u)
+    _, dy = role.jvp(x, data.w, dx, data.dw)
+    left, right = inner(data.u, dy), inner(grad_x, dx) + inner(grad_w, data.dw)
+    tolerance = 0 if case.is_exact else 1e-11 * np.sum(np.abs(data.u * dy))
+    assert abs(left - right) <= tolerance
+
+
+@by_role
+@by_fabrication
+def test_finite_differences(role_case, case):
+    role, data = made(role_case, case), example(role_case, case)
+    dx, h = role_case.packed(data.dxs), 1e-5
+    moved = [
+        role(
+            role_case.packed([x + s * h * d for x, d in zip(data.xs, data.dxs, strict=True)]),
+            data.w + s * h * data.dw,
+        )
+        for s in (-1, 1)
+    ]
+    _, dy = role.jvp(role_case.packed(data.xs), data.w, dx, data.dw)
+    scale = 1.0 + np.max(np.abs(data.y)) + np.max(np.abs(dy))
+    np.testing.assert_allclose(dy, (moved[1] - moved[0]) / (2 * h), rtol=0, atol=1e-6 * scale)
+
+
+@by_linear_role
+@by_some_fabrication
+@given(a=st.integers(-3, 3), b=st.integers(-3, 3), seed=st.integers(0, 100))
+def test_linearity_in_the_data(role_case, case, a, b, seed):
+    role, w = made(role_case, case), integers(seed, role_case.length(case) - role_case.bias)
+    w = np.concatenate([w, np.zeros(role_case.bias)])
+    first, second = ([integers(seed + i, *s) for s in role_case.x_shapes] for i in (1, 2))
+    both = [a * x + b * z for x, z in zip(first, second, strict=True)]
+    packed = role_case.packed
+    assert_equal(role(packed(both), w), a * role(packed(first), w) + b * role(packed(second), w))
+
+
+@by_role
+@pytest.mark.parametrize("name", ["full", "masked", "padding", "diagonal_padding"])
+@given(a=st.integers(-3, 3), b=st.integers(-3, 3), seed=st.integers(0, 100))
+def test_linearity_in_the_learned_numbers(role_case, name, a, b, seed):
+    case = named(FABRICATIONS, name)
+    role = made(role_case, case)
+    x = role_case.packed([integers(seed, *shape) for shape in role_case.x_shapes])
+    w, v = integers(seed + 1, role_case.length(case)), integers(seed + 2, role_case.length(case))
+    assert_equal(role(x, a * w + b * v), a * role(x, w) + b * role(x, v))
+
+
+@by_some_fabrication
+@pytest.mark.parametrize("role_case", ROWWISE, ids=lambda role: role.name)
+@pytest.mark.parametrize("x_lead", [(), (2,), (2, 1, 3)], ids=str)
+def test_rows_may_lie_along_any_number_of_axes(role_case, case, x_lead):
+    role, w = made(role_case, case), integers(1, role_case.length(case))
+    whole = [integers(2 + i, *x_lead, 5, s[1]) for i, s in enumerate(role_case.x_shapes)]
+    y = role(role_case.packed(whole), w)
+    single = role(role_case.packed([x[..., 3, :] for x in whole]), w)
+    assert_equal(single, y[..., 3, :])
+    y, pullback = role.vjp(role_case.packed([x[..., 3, :] for x in whole]), w)
+    grad_x, _ = pullback(y)
+    for gradient, x in zip(role_case.unpacked(grad_x), whole, strict=True):
+        assert gradient.shape == x[..., 3, :].shape
+
+
+@pytest.mark.parametrize("role_case", ROWWISE, ids=lambda role: role.name)
+def test_a_single_row_with_batched_numbers(role_case):
+    case = named(FABRICATIONS, "lphm")
+    role, w = made(role_case, case), integers(1, 3, role_case.length(case))
+    xs = [integers(2 + i, shape[1]) for i, shape in enumerate(role_case.x_shapes)]
+    y, pullback = role.vjp(role_case.packed(xs), w)
+    u = integers(9, *y.shape)
+    grad_x, grad_w = pullback(u)
+    assert_equal(y, np.stack([role_case.dense(np, case, xs, each) for each in w]))
+
+    def formula(*arrays):
+        return np.stack([role_case.dense(np, case, arrays[:-1], each) for each in arrays[-1]])
+
+    *grads, expected = gradients(formula, (*xs, w), u, True)
+    assert_equal(grad_w, expected)
+    for gradient, wanted in zip(role_case.unpacked(grad_x), grads, strict=True):
+        assert_equal(gradient, wanted)
+
+
+@by_some_fabrication
+@pytest.mark.parametrize("role_case", ROWWISE, ids=lambda role: role.name)
+def test_no_rows_at_all(role_case, case):
+    role, w = made(role_case, case), integers(1, role_case.length(case))
+    x = role_case.packed([np.zeros((0, shape[1])) for shape in role_case.x_shapes])
+    y, pullback = role.vjp(x, w)
+    assert y.shape == (
+        0,
+        role_case.apply(
+            np, [np.zeros(s) for s in role_case.x_shapes], np.zeros(role_case.matrix_shape), 0
+        ).shape[1],
+    )
+    assert not np.any(pullback(y)[1])
+
+
+@by_linear_role
+@by_fabrication
+def test_dense_matrix_of_a_role(role_case, case):
+    w = integers(1, 2, role_case.length(case))
+    expected = [case.dense(np, each[: each.size - role_case.bias], *role_case.matrix_shape) for each in w]
+    assert_equal(made(role_case, case).matrix(w), np.stack(expected), case.is_exact)
+
+
+@pytest.mark.parametrize("role_case", BILINEAR, ids=lambda role: role.name)
+@by_fabrication
+def test_dense_matrix_of_a_bilinear_role(role_case, case):
+    data = example(role_case, case)
+    W = case.dense(np, data.w, *role_case.matrix_shape)
+    x = data.xs[0]
+    expected = x @ W @ x.T if role_case.name == "bilinear_instance" else x.T @ W @ x
+    assert_equal(made(role_case, case).matrix(x, data.w), expected, case.is_exact)
+
+
+@pytest.mark.parametrize("role_class", [af.ParameterizedInterdependence, af.BilinearInterdependence])
+@pytest.mark.parametrize(
+    ("first", "synonyms"),
+    [
+        ("attribute", ["attribute_interdependence", "column", "right"]),
+        ("instance", ["instance_interdependence", "row", "left"]),
+    ],
+)
+def test_synonyms_of_the_types(role_class, first, synonyms):
+    x = integers(1, 4, 4)
+    w = integers(2, 16)
+    results = [
+        role_class(fabrication=af.Full(), b=4, m=4, interdependence_type=name)(x, w)
+        for name in (first, *synonyms)
+    ]
+    for other in results[1:]:
+        assert_equal(other, results[0])
+
+
+LARGE = role_cases(b=48, n=36, D=40)
+
+
+@pytest.mark.parametrize("role_case", LARGE, ids=lambda role: role.name)
+@pytest.mark.parametrize(
+    "name",
+    ["full", "masked", "low_rank", "lphm", "dual_lphm", "adaption_handed_in", "diagonal_padding", "sum"],
+)
+@pytest.mark.parametrize(("x_lead", "w_lead"), [((), ()), ((2,), (2,)), ((2,), ()), ((), (2,))], ids=str)
+def test_arrays_that_are_not_thin(role_case, name, x_lead, w_lead):
+    case = named(FABRICATIONS, name)
+    role = made(role_case, case)
+    xs = [integers(i, *x_lead, *shape) for i, shape in enumerate(role_case.x_shapes)]
+    w = integers(7, *w_lead, role_case.length(case))
+    y, pullback = role.vjp(role_case.packed(xs), w)
+    lead = np.broadcast_shapes(x_lead, w_lead)
+    for i in np.ndindex(lead):
+        each = [np.broadcast_to(x, lead + x.shape[-2:])[i] for x in xs]
+        assert_equal(y[i], role_case.dense(np, case, each, np.broadcast_to(w, (*lead, w.shape[-1]))[i]))
+    u, dxs, dw = (
+        integers(8, *y.shape),
+        [integers(20 + i, *x.shape) for i, x in enumerate(xs)],
+        integers(9, *w.shape),
+    )
+    grad_x, grad_w = pullback(u)
+    moved = [x + 1j * 2.0**-300 * d for x, d in zip(xs, dxs, strict=True)]
+    expected = 0.0
+    for i in np.ndindex(lead):
+        each = [np.broadcast_to(x, lead + x.shape[-2:])[i] for x in moved]
+        w_each = np.broadcast_to(w + 1j * 2.0**-300 * dw, (*lead, w.shape[-1]))[i]
+        dy = np.rint(np.imag(role_case.dense(np, case, each, w_each)) * 2.0**300)
+        expected += np.sum(u[i] * dy)
+    assert inner(list(role_case.unpacked(grad_x)), dxs) + inner(grad_w, dw) == expected
+    _, dy = role.jvp(role_case.packed(xs), w, role_case.packed(dxs), dw)
+    assert inner(u, dy) == expected
+
+
+def test_plain_concatenation():
+    role = af.Concatenation(dims=(2, 3))
+    x, u = [integers(1, 4, 2), integers(2, 4, 3)], integers(3, 4, 5)
+    y, pullback = role.vjp(x)
+    assert_equal(y, np.concatenate(x, axis=-1))
+    grad_x, grad_w = pullback(u)
+    assert grad_w is None
+    assert_equal(grad_x[0], u[:, :2])
+    assert_equal(grad_x[1], u[:, 2:])
+    assert_equal(role.jvp(x, None, [2 * part for part in x])[1], 2 * y)
+    assert role.num_parameters() == 0
+
+
+def test_fusion_of_inputs_of_one_width_keeps_it():
+    role = af.ConcatenationFusion(fabrication=af.LowRank(r=1), dims=(3, 3))
+    assert role([np.ones((2, 3))] * 2, role.init(rng=0)).shape == (2, 3)
+
+
+@by_role
+@by_fabrication
+def test_init_without_a_variance_works_for_every_pair(role_case, case):
+    w = made(role_case, case).init(rng=0)
+    assert np.all(np.isfinite(w))
+
+
+@pytest.mark.parametrize("role_case", ROWWISE, ids=lambda role: role.name)
+@pytest.mark.parametrize(
+    "fabrication", [af.Full(), af.LowRank(r=4), af.DualLPHM(p=8, q=8, r=3), af.Masked(p=0.3)]
+)
+def test_init_keeps_the_scale_of_the_data(role_case, fabrication):
+    role = named(role_cases(b=50, n=64, D=64), role_case.name).build(fabrication)
+    rng = np.random.default_rng(0)
+    shapes = named(role_cases(b=50, n=64, D=64), role_case.name).x_shapes
+    squares = []
+    for _ in range(40):
+        x = role_case.packed([rng.standard_normal(shape) for shape in shapes])
+        squares.append(np.mean(role(x, role.init(rng=rng)) ** 2))
+    assert 0.7 < np.mean(squares) < 1.4

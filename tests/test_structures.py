@@ -1,0 +1,271 @@
+"""Random structured matrices against NumPy's dense algebra, exactly, on small integers."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from unittest import mock
+
+import numpy as np
+import pytest
+from dense_reference import assert_equal, derivative, gradients, integers, over_lead
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from arrayfab import _arrays
+from arrayfab.structures import (
+    Constant,
+    Cotangents,
+    Dense,
+    Diagonal,
+    Hadamard,
+    Identity,
+    Numbers,
+    Reshaped,
+    Sigmoid,
+    add,
+    base,
+    chain,
+    kron,
+    side_by_side,
+)
+
+
+@dataclass
+class Formula:
+    """A structure under construction: its holes, and how NumPy computes each part from their arrays."""
+
+    draw: object
+    shapes: dict = field(default_factory=dict)
+    learned: dict = field(default_factory=dict)
+
+    def hole(self, shape):
+        """A hole of that shape, now and then one that is in use already."""
+        known = [name for name, held in self.shapes.items() if held in (shape, shape[::-1])]
+        name = self.draw(st.sampled_from([*known, f"h{len(self.shapes)}"]))
+        if name not in self.shapes:
+            self.shapes[name] = self.draw(st.sampled_from([shape, shape[::-1]]))
+            self.learned[name] = self.draw(st.booleans()) or len(self.shapes) == 1
+        held = self.shapes[name]
+        leaf = Dense(name, held, is_learned=self.learned[name])
+        if held == shape:
+            return leaf, lambda a: a[name]
+        return leaf.T, lambda a: a[name].T
+
+    def leaf(self, n, D):
+        options = ["hole", "hole", "hole", "identity", "constant"] + ["diagonal"] * (n == D)
+        kind = self.draw(st.sampled_from(options))
+        if kind == "identity":
+            return Identity((n, D), 2.0), lambda a: 2 * np.eye(n, D)
+        if kind == "constant":
+            return Constant((n, D), -1.0), lambda a: -np.ones((n, D))
+        if kind == "diagonal":
+            name = f"v{len(self.shapes)}"
+            self.shapes[name], self.learned[name] = (1, n), True
+            return Diagonal(Dense(name, (1, n))), lambda a: np.diag(a[name][0])
+        return self.hole((n, D))
+
+    def build(self, n, D, depth):
+        """A structure of that shape and its dense formula."""
+        if depth == 0:
+            return self.leaf(n, D)
+        kind = self.draw(st.sampled_from(["product", "sum", "scaled", "T", "kron", "entrywise", "reshaped"]))
+        if kind == "product":
+            k = self.draw(st.integers(1, 4))
+            (A, a), (B, b) = self.build(n, k, depth - 1), self.build(k, D, depth - 1)
+            return A @ B, lambda h: a(h) @ b(h)
+        if kind == "kron":
+            p, q = (self.draw(st.sampled_from([f for f in range(1, s + 1) if s % f == 0])) for s in (n, D))
+            (A, a), (B, b) = self.build(p, q, depth - 1), self.build(n // p, D // q, depth - 1)
+            return kron(A, B), lambda h: np.kron(a(h), b(h))
+        if kind == "reshaped":
+            A, a = self.build(D, n, depth - 1)
+            return Reshaped(A, (n, D)), lambda h: a(h).reshape(n, D)
+        if kind == "T":
+            A, a = self.build(D, n, depth - 1)
+            return A.T, lambda h: a(h).T
+        A, a = self.build(n, D, depth - 1)
+        if kind == "scaled":
+            return -2.0 * A, lambda h: -2 * a(h)
+        B, b = self.build(n, D, depth - 1)
+        if kind == "sum":
+            return A + B, lambda h: a(h) + b(h)
+        return Hadamard(A, B), lambda h: a(h) * b(h)
+
+
+@dataclass
+class Example:
+    """A structure, integers for its holes and data, and its dense formula of the learned holes and x."""
+
+    structure: object
+    numbers: Numbers
+    names: list
+    arrays: dict
+    dense: object
+
+    def learned(self):
+        return [self.arrays[name] for name in self.names]
+
+    def formula(self, product, *more):
+        """``product(dense matrix, *more)`` as a function of the learned holes and of what is more."""
+
+        def of_one(*given):
+            held = {**self.arrays, **dict(zip(self.names, given, strict=False))}
+            return product(self.dense(held), *given[len(self.names) :])
+
+        def of_all(*given):
+            return over_lead(of_one, given, (2,) * len(given))
+
+        return of_all, [*self.learned(), *more]
+
+
+@st.composite
+def examples(draw):
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    formula = Formula(draw)
+    structure, dense = formula.build(*shape, draw(st.integers(0, 3)))
+    seed = draw(st.integers(0, 1000))
+    arrays = {}
+    for i, (name, held) in enumerate(formula.shapes.items()):
+        lead = draw(st.sampled_from([(), (2,)])) if formula.learned[name] else ()
+        arrays[name] = integers(seed + i, *lead, *held)
+    names = [name for name in arrays if formula.learned[name]]
+    is_batched = any(arrays[name].ndim > 2 for name in names)
+    backend = _arrays.backend_of("test", "w", np.zeros(1))
+    return Example(
+        structure, Numbers(backend, arrays, np.zeros((2, 1) if is_batched else 1)), names, arrays, dense
+    )
+
+
+@contextmanager
+def thin(width):
+    """A library in which arrays of no more columns than ``width`` are thin."""
+    with mock.patch.object(base, "THIN", width), mock.patch("arrayfab.structures.chain.THIN", width):
+        yield
+
+
+def spread(y, lead):
+    """A result with all leading axes: one without any learned number has none of its own."""
+    return np.broadcast_to(y, lead + y.shape[-2:])
+
+
+widths = st.sampled_from([0, 1, 2, 32])
+
+
+@settings(max_examples=300)
+@given(examples(), widths)
+def test_dense_form_and_its_pullback(example, width):
+    formula, given_arrays = example.formula(lambda W: W)
+    expected = formula(*given_arrays) if given_arrays else example.dense(example.arrays)
+    with thin(width):
+        W, pullback = example.structure.dense(example.numbers)
+        assert_equal(spread(W, expected.shape[:-2]), expected)
+        u = integers(1, *W.shape)
+        cotangents = Cotangents(example.numbers)
+        pullback(u, cotangents)
+    formula, given_arrays = example.formula(lambda W: W)
+    for name, expected in zip(example.names, gradients(formula, given_arrays, u, True), strict=True):
+        assert_equal(cotangents.take(name, example.arrays[name].shape), expected)
+
+
+@settings(max_examples=300)
+@given(examples(), widths, st.sampled_from([(), (2,)]), st.booleans())
+def test_product_with_rows_and_columns_and_their_pullbacks(example, width, lead, by_rows):
+    n, D = example.structure.shape
+    x = integers(2, *lead, *((3, n) if by_rows else (D, 3)))
+    product = (lambda W, x: x @ W) if by_rows else (lambda W, x: W @ x)
+    formula, given_arrays = example.formula(product, x)
+    expected = formula(*given_arrays)
+    with thin(width):
+        structure_product = example.structure.rows if by_rows else example.structure.cols
+        y, pullback = structure_product(x, example.numbers)
+        assert_equal(spread(y, expected.shape[:-2]), expected)
+        u = integers(3, *y.shape)
+        cotangents = Cotangents(example.numbers)
+        grad_x = pullback(u, cotangents)
+    *grads, expected_grad_x = gradients(formula, given_arrays, u, True)
+    assert_equal(example.numbers.unbroadcast(grad_x, x.shape), expected_grad_x)
+    for name, expected in zip(example.names, grads, strict=True):
+        assert_equal(cotangents.take(name, example.arrays[name].shape), expected)
+
+
+@settings(max_examples=100)
+@given(examples())
+def test_tangent_is_the_derivative(example):
+    formula, given_arrays = example.formula(lambda W: W)
+    directions = [integers(4 + i, *a.shape) for i, a in enumerate(given_arrays)]
+    if example.structure.tangent is None:
+        assert not example.structure.learned
+        return
+    primed = {base.prime(name): d for name, d in zip(example.names, directions, strict=True)}
+    dW = example.structure.tangent.dense(example.numbers.with_arrays(primed))[0]
+    expected = derivative(formula, given_arrays, directions, True)
+    assert_equal(spread(dW, expected.shape[:-2]), expected)
+
+
+@settings(max_examples=100)
+@given(examples())
+def test_differences_beyond_the_degree_vanish(example):
+    formula, given_arrays = example.formula(lambda W: W)
+    if not given_arrays:
+        return
+    directions = [integers(4 + i, *a.shape) for i, a in enumerate(given_arrays)]
+    order = example.structure.degree + 1
+    steps = range(order + 1)
+    values = [formula(*(a + t * d for a, d in zip(given_arrays, directions, strict=True))) for t in steps]
+    assert not np.any(np.diff(np.stack(values), n=order, axis=0))
+
+
+@settings(max_examples=50)
+@given(examples())
+def test_zeroing_makes_the_matrix_zero(example):
+    if example.structure.zeroing is None:
+        return
+    zeros = {name: 0.0 * example.arrays[name] for name in example.structure.zeroing}
+    assert not np.any(example.structure.dense(example.numbers.with_arrays(zeros))[0])
+
+
+@settings(max_examples=100)
+@given(examples())
+def test_transpose_has_the_transposed_dense_form(example):
+    structure = example.structure
+    assert structure.T.shape == structure.shape[::-1]
+    W = structure.dense(example.numbers)[0]
+    assert_equal(structure.T.dense(example.numbers)[0], W.swapaxes(-1, -2))
+
+
+def numbers_of(**arrays):
+    return Numbers(_arrays.backend_of("test", "w", np.zeros(1)), arrays, np.zeros(1))
+
+
+def test_sigmoid_overflows_nowhere():
+    z = np.asarray([[-1000.0, 0.0, 1000.0]])
+    y, pullback = Sigmoid(Dense("z", (1, 3))).dense(numbers_of(z=z))
+    np.testing.assert_array_equal(y, [[0.0, 0.5, 1.0]])
+    cotangents = Cotangents(numbers_of(z=z))
+    pullback(np.ones((1, 3)), cotangents)
+    np.testing.assert_array_equal(cotangents.take("z", (1, 3)), [[0.0, 0.25, 0.0]])
+
+
+def test_side_by_side_equals_the_concatenation():
+    parts = tuple(Dense(f"x{i}", (4, columns)) for i, columns in enumerate((1, 3, 2)))
+    arrays = {part.name: integers(i, *part.shape) for i, part in enumerate(parts)}
+    numbers, whole = numbers_of(**arrays), np.concatenate(list(arrays.values()), axis=-1)
+    joined, x, z = side_by_side(parts), integers(7, 5, 4), integers(8, 6, 5)
+    assert_equal(joined.dense(numbers)[0], whole)
+    for structure_product, data, expected in ((joined.rows, x, x @ whole), (joined.cols, z, whole @ z)):
+        y, pullback = structure_product(data, numbers)
+        assert_equal(y, expected)
+        cotangents, u = Cotangents(numbers), integers(9, *y.shape)
+        grad_x = pullback(u, cotangents)
+        is_rows = data is x
+        assert_equal(grad_x, u @ whole.T if is_rows else whole.T @ u)
+        gradient = data.T @ u if is_rows else u @ data.T
+        for part, piece in zip(parts, np.split(gradient, [1, 4], axis=-1), strict=True):
+            assert_equal(cotangents.take(part.name, part.shape), piece)
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    A, B = Dense("A", (2, 3)), Dense("B", (2, 3))
+    with pytest.raises(ValueError, match=r"product: shapes \(2, 3\) and \(2, 3\) do not fit"):
+        chain(A, B)
+    with pytest.raises(ValueError, match=r"sum: shapes differ, \(2, 3\) and \(3, 2\)"):
+        add(A, B.T)
