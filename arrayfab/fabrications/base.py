@@ -315,8 +315,9 @@ class Blueprint:
             if isinstance(frozen, Frozen):
                 arrays[name] = cache.get(frozen, backend.xp, w.dtype, device)
             else:
-                if frozen.dtype == backend.xp.bool:  # a mask
-                    frozen = backend.xp.astype(frozen, w.dtype)
+                xp = _arrays.backend_of(self.owner, name, frozen).xp
+                if xp is backend.xp and xp.isdtype(frozen.dtype, "bool"):  # a mask
+                    frozen = xp.astype(frozen, w.dtype)
                 _arrays.check_alike(self.owner, "w", w, name, frozen)
                 arrays[name] = frozen
 
