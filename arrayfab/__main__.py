@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except (ImportError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         print(f"arrayfab: {error}", file=sys.stderr)
         return 2
     return 0
@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="train a classifier of digits with fabricated matrices")
     demo.add_argument("--namespace", choices=_NAMESPACES, default="numpy", help="whose arrays to use")
     demo.add_argument("--iterations", type=_positive, default=100, help="L-BFGS iterations per variant")
-    demo.add_argument("--seed", type=int, default=0, help="of the split and the first numbers")
+    demo.add_argument("--seed", type=_natural, default=0, help="of the split and the first numbers")
     demo.add_argument(
         "--figure", type=Path, default=Path("demo-figure.png"), help="where to write the figure"
     )
@@ -46,9 +46,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
+
+
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text!r}")
+    if _natural(text) == 0:
+        raise argparse.ArgumentTypeError("expected a positive whole number, got 0")
     return int(text)
 
 
@@ -85,8 +91,9 @@ def _demo(arguments: argparse.Namespace) -> None:
                 )
             )
         progress.update(task, description="", completed=arguments.iterations * len(demo.VARIANTS))
-    demo.figure(outcomes, arguments.figure)
     _print_outcomes(outcomes)
+    arguments.figure.parent.mkdir(parents=True, exist_ok=True)
+    demo.figure(outcomes, arguments.figure)
     print(f"figure: {arguments.figure.resolve()}")
 
 

@@ -57,6 +57,8 @@ def backend_of(owner: str, name: str, x: Array) -> Backend:
 def namespace(xp: ModuleType | None) -> ModuleType:
     """``xp`` as a namespace that follows the standard; NumPy where none is given."""
     xp = np if xp is None else xp
+    if not isinstance(xp, ModuleType):
+        raise TypeError(f"xp must be a namespace, such as the module numpy, got {xp!r}")
     if xp.__name__ in ("numpy", "cupy", "torch", "dask.array"):
         return importlib.import_module(f"array_api_compat.{xp.__name__}")
     return xp
@@ -82,7 +84,7 @@ def check_alike(owner: str, like_name: str, like: Array, name: str, x: Array) ->
     """TypeError unless ``x`` shares the namespace, dtype and device of ``like``."""
     if type(x) is type(like) is np.ndarray and x.dtype is like.dtype:
         return
-    ours, theirs = check_real_floating(owner, name, x).xp, _BACKENDS[type(like)].xp
+    ours, theirs = check_real_floating(owner, name, x).xp, backend_of(owner, like_name, like).xp
     if ours is not theirs:
         raise TypeError(
             f"{owner}: {name} is an array of {_spelled(ours)}, {like_name} one of {_spelled(theirs)}; "
@@ -113,6 +115,8 @@ def _spelled(xp: ModuleType) -> str:
 def from_host(numbers: np.ndarray, xp: ModuleType, dtype: Any, device: Any) -> Array:
     """A host array as an array of ``xp``, moved once."""
     if namespace(xp).__name__ == "array_api_compat.numpy":
+        if device not in (None, "cpu"):
+            raise ValueError(f"NumPy has no device {device!r}, only 'cpu'")
         return numbers.astype(dtype or numbers.dtype, copy=False)
     with _concrete(xp):
         return xp.asarray(numbers, dtype=dtype, device=device)

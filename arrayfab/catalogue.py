@@ -49,7 +49,7 @@ def _line(name, variant, n, D, rows):
         (lambda: BilinearInterdependence(fabrication=variant, b=rows), [(rows, D)]),
         (lambda: ConcatenationFusion(fabrication=variant, n=n, dims=halves), [(rows, d) for d in halves]),
     ]
-    compression = f"{n * D / l:,.0f}×" if isinstance(l, int) and l else "–"
+    compression = f"{n * D / l:,.1f}×" if isinstance(l, int) and l else "–"
     return (name, _text(l), compression, *(_text(_or_dash(_multiplies, *call)) for call in calls))
 
 

@@ -6,6 +6,7 @@ None, and its pullback returns None for it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -24,6 +25,8 @@ class _Composed:
 
     def __post_init__(self):
         object.__setattr__(self, "layers", tuple(self.layers))
+        if not self.layers:
+            raise ValueError(f"{type(self).__name__}: layers must hold at least one layer, got none")
 
     def num_parameters(self) -> int:
         """The length of ``w``: those of the layers, added up."""
@@ -36,6 +39,9 @@ class _Composed:
 
     def _split(self, w):
         edges = list(accumulate((layer.num_parameters() for layer in self.layers), initial=0))
+        if w is None and edges[-1] == 0:
+            return [None] * len(self.layers)
+        _arrays.backend_of(type(self).__name__, "w", w)
         if w.shape[-1] != edges[-1]:
             raise ValueError(
                 f"{type(self).__name__}: w must hold {edges[-1]} numbers along its last axis, "
@@ -45,6 +51,8 @@ class _Composed:
 
     def _joined(self, parts):
         parts = [part for part in parts if part is not None]
+        if not parts:
+            return None
         return _arrays.backend_of(type(self).__name__, "w", parts[0]).xp.concat(parts, axis=-1)
 
 
@@ -140,7 +148,7 @@ class Parallel(_Composed):
 _POINTWISE = {
     "tanh": (lambda xp, x: xp.tanh(x), lambda xp, y: 1.0 - y * y),
     "sigmoid": (lambda xp, x: 0.5 + 0.5 * xp.tanh(0.5 * x), lambda xp, y: y * (1.0 - y)),
-    "relu": (lambda xp, x: xp.where(x > 0, x, xp.zeros_like(x)), lambda xp, y: xp.astype(y > 0, y.dtype)),
+    "relu": (lambda xp, x: xp.where(x < 0, xp.zeros_like(x), x), lambda xp, y: xp.astype(y > 0, y.dtype)),
 }
 
 
@@ -163,6 +171,8 @@ class Pointwise(Parameterless):
         y, slope = self._with_slope(x)
 
         def pointwise_pullback(grad_y):
+            _arrays.check_alike(str(self), "y", y, "grad_y", grad_y)
+            _arrays.check_shape(str(self), "grad_y", grad_y, tuple(y.shape))
             return grad_y * slope, None
 
         return y, pointwise_pullback
@@ -192,9 +202,13 @@ class Reshape(Parameterless):
     before: tuple[int, ...]
     after: tuple[int, ...]
 
+    def __post_init__(self):
+        if math.prod(self.before) != math.prod(self.after):
+            raise ValueError(f"Reshape: {self.before} does not hold as many numbers as {self.after}")
+
     def __call__(self, x: Array, w: Array | None = None) -> Array:
         """The same numbers in the other shape."""
-        lead = tuple(x.shape)[: x.ndim - len(self.before)]
+        lead = tuple(x.shape)[: max(x.ndim - len(self.before), 0)]
         _arrays.check_shape(str(self), "x", x, (*lead, *self.before))
         return _arrays.backend_of(str(self), "x", x).reshape(x, (*lead, *self.after))
 

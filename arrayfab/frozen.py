@@ -119,7 +119,9 @@ class Cache:
             if key in self._held:
                 self._held.move_to_end(key)
                 return self._held[key]
-        array = from_host(frozen.draw(_host_dtype(dtype)), xp, dtype, device)
+        numbers = frozen.draw(_host_dtype(dtype))
+        numbers.flags.writeable = xp.__name__.endswith("torch")  # which refuses what is read-only
+        array = from_host(numbers, xp, dtype, device)
         with self._lock:
             if key not in self._held:
                 self._held[key] = array

@@ -35,7 +35,7 @@ def mean_squared_error(y: Array, target: Array) -> tuple[Array, Array]:
     _arrays.check_alike("mean_squared_error", "y", y, "target", target)
     _arrays.check_shape("mean_squared_error", "target", target, tuple(y.shape))
     residual = y - target
-    return xp.mean(residual * residual), residual * (2.0 / math.prod(y.shape))
+    return xp.mean(residual * residual), residual * (2.0 / _count("mean_squared_error", math.prod(y.shape)))
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
@@ -45,7 +45,8 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     ----------
     logits : array, shape ``(..., classes)``
     labels : array, shape ``(...)`` or ``(..., classes)``
-        Class numbers, of an integer dtype, or probabilities, of the dtype of ``logits``.
+        Class numbers, of an integer dtype, or probabilities, of the dtype of ``logits``. The loss of a
+        class number that is out of range is NaN.
 
     Returns
     -------
@@ -61,20 +62,34 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     """
     owner = "softmax_cross_entropy"
     xp = _arrays.check_real_floating(owner, "logits", logits).xp
-    if xp.isdtype(labels.dtype, "integral"):
+    if _arrays.backend_of(owner, "labels", labels).xp is xp and xp.isdtype(labels.dtype, "integral"):
         _arrays.check_shape(owner, "labels", labels, tuple(logits.shape[:-1]))
-        classes = xp.arange(logits.shape[-1], dtype=labels.dtype, device=_arrays.device_of(labels))
-        labels = xp.astype(labels[..., None] == classes, logits.dtype)
+        labels = _one_hot(labels, logits, xp)
     _arrays.check_alike(owner, "logits", logits, "labels", labels)
     _arrays.check_shape(owner, "labels", labels, tuple(logits.shape))
     # log softmax(z) = z − log Σ exp z, with the largest logit moved to zero so that nothing overflows.
     # loss = −Σ p log softmax(z) / rows, whence  gz = (softmax(z) Σ p − p) / rows.
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
     log_sum = xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
-    rows = math.prod(logits.shape[:-1])
+    rows = _count(owner, math.prod(logits.shape[:-1]))
     mass = xp.sum(labels, axis=-1, keepdims=True)
-    loss = (xp.sum(mass * log_sum) - xp.sum(labels * shifted)) / rows
+    # What has no probability adds nothing, even where its logit is infinite.
+    weighted = xp.where(labels == 0, xp.zeros_like(labels), labels * shifted)
+    loss = (xp.sum(mass * log_sum) - xp.sum(weighted)) / rows
     return loss, (xp.exp(shifted - log_sum) * mass - labels) / rows
+
+
+def _one_hot(labels, logits, xp):
+    classes = xp.arange(logits.shape[-1], device=_arrays.device_of(labels))
+    labels = xp.astype(labels, classes.dtype)[..., None]
+    known = xp.astype((labels >= 0) & (labels < logits.shape[-1]), logits.dtype)
+    return xp.where(known == 0, xp.full_like(known, math.nan), xp.astype(labels == classes, logits.dtype))
+
+
+def _count(owner, count):
+    if count == 0:
+        raise ValueError(f"{owner}: a mean needs at least one row, got none")
+    return count
 
 
 def value_and_grad(layer: Layer, loss: Callable) -> Callable:
@@ -212,6 +227,8 @@ def pairing(layer: Layer, x, w: Array, dx, dw: Array, grad_y: Array) -> tuple[Ar
 
 
 def _inner(a, b):
+    if a is None:  # nothing is learned
+        return 0.0
     if isinstance(a, list | tuple):
         return sum(_inner(left, right) for left, right in zip(a, b, strict=True))
     return _arrays.backend_of("pairing", "argument", a).xp.sum(a * b)

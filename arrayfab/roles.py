@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+import numpy as np
+
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.fabrications.base import Blueprint, Fabrication, blueprint, check_positive
+from arrayfab.fabrications.base import Blueprint, Fabrication, as_size, blueprint, settle_sizes
 from arrayfab.layer import Parameterless
 from arrayfab.structures import Constant, Cost, Cotangents, Dense, Numbers, Structure, side_by_side
 from arrayfab.structures.base import prime
@@ -34,6 +36,13 @@ class Role:
 
     #: Whether the role acts on every row of ``x`` alike, so that ``x`` may be a single row.
     _rowwise = True
+
+    def __post_init__(self):
+        if not isinstance(self.fabrication, Fabrication):
+            raise TypeError(
+                f"{type(self).__name__}: fabrication must be a Fabrication, such as LowRank(r=2), "
+                f"got {self.fabrication!r}"
+            )
 
     def _matrix_shape(self) -> tuple[int, int]:
         """The shape of the matrix to fabricate."""
@@ -62,7 +71,10 @@ class Role:
 
     def cost(self, *shapes: tuple[int, ...]) -> Cost:
         """What a call takes for data of these shapes, one shape for every input."""
-        return prepared(self, shapes, False).blueprint.structure.dense_cost
+        call = prepared(self, tuple(map(tuple, shapes)), False)
+        one = call.blueprint.structure.dense_cost
+        times = 1 if call.is_flat else math.prod(call.lead[:-1])
+        return Cost(times * one.multiplies, times * one.moved)
 
     def init(self, **options) -> Array:
         """Random learned numbers to start from; the options are those of `Fabrication.init`.
@@ -126,6 +138,8 @@ class Role:
         for i, array in enumerate(xs):
             _arrays.check_alike(owner, "w", w, f"x[{i}]" if len(xs) > 1 else "x", array)
         call = prepared(self, tuple(tuple(array.shape) for array in xs), len(w.shape) > 1)
+        if len(w.shape) > 1:
+            _check_lead(call, tuple(xs[0].shape), tuple(w.shape))
         return call, call.blueprint.numbers(w, call.fill(xs, backend))
 
 
@@ -185,6 +199,16 @@ def prepared(role: Role, shapes: tuple[tuple[int, ...], ...], batched: bool) -> 
     return Call(role, shapes, batched)
 
 
+def _check_lead(call, x_shape, w_shape):
+    try:
+        np.broadcast_shapes(x_shape[:-2], w_shape[:-1])
+    except ValueError:
+        raise ValueError(
+            f"{call.owner}: the leading axes of x and w must broadcast, got x of shape {x_shape} and "
+            f"w of shape {w_shape}"
+        ) from None
+
+
 def _check_columns(role, name, shape, columns):
     if not shape or shape[-1] != columns:
         raise ValueError(f"{role}: {name} must have {columns} columns, got shape {shape}")
@@ -219,8 +243,8 @@ class Reconciliation(Role):
     bias: bool = False
 
     def __post_init__(self):
-        check_positive(self, "n", self.n)
-        check_positive(self, "D", self.D)
+        super().__post_init__()
+        settle_sizes(self, "n", "D")
 
     def _matrix_shape(self):
         return self.n, self.D
@@ -237,7 +261,8 @@ class Reconciliation(Role):
         return xp.concat([w, zeros], axis=-1)
 
     def _check_inputs(self, shapes):
-        _check_columns(self, "x", shapes[0], self.D)
+        (shape,) = shapes
+        _check_columns(self, "x", shape, self.D)
 
     def _parts(self):
         learned, frozen, W = super()._parts()
@@ -266,12 +291,8 @@ class _Interdependence(Role):
                 f"{type(self).__name__}: interdependence_type must be one of {INSTANCE + ATTRIBUTE}, "
                 f"got {self.interdependence_type!r}"
             )
-        for name in self._sizes():
-            if getattr(self, name) is not None:
-                check_positive(self, name, getattr(self, name))
-
-    def _sizes(self):
-        return ("b", "m")
+        super().__post_init__()
+        settle_sizes(self, "b", "m")
 
     @property
     def is_instance(self) -> bool:
@@ -323,8 +344,9 @@ class ParameterizedInterdependence(_Interdependence):
     b_prime: int | None = None
     m_prime: int | None = None
 
-    def _sizes(self):
-        return ("b", "m", "b_prime", "m_prime")
+    def __post_init__(self):
+        super().__post_init__()
+        settle_sizes(self, "b_prime", "m_prime")
 
     @property
     def _rowwise(self):  # type: ignore[override]
@@ -423,7 +445,8 @@ class ConcatenationFusion(Role):
             if len(set(self.dims)) > 1:
                 raise ValueError(f"{self}: n is needed where dims differ")
             object.__setattr__(self, "n", self.dims[0])
-        check_positive(self, "n", self.n)
+        super().__post_init__()
+        settle_sizes(self, "n")
 
     def _matrix_shape(self):
         return self.n, sum(self.dims)
@@ -492,12 +515,9 @@ class Concatenation(Parameterless):
 
 
 def _checked_dims(role, dims):
-    dims = tuple(dims)
-    if not dims:
-        raise ValueError(f"{type(role).__name__}: dims must hold at least one size, got none")
-    for size in dims:
-        check_positive(type(role).__name__, "every entry of dims", size)
-    return dims
+    if not isinstance(dims, list | tuple) or not dims:
+        raise ValueError(f"{type(role).__name__}: dims must hold at least one size, got {dims!r}")
+    return tuple(as_size(type(role).__name__, "every entry of dims", size) for size in dims)
 
 
 def _as_list(role, x) -> tuple[Array, ...]:

@@ -47,13 +47,12 @@ class Fabrication:
         raise NotImplementedError(f"{type(self).__name__}.matrix")
 
     def __post_init__(self):
-        for given in fields(self):
-            value = getattr(self, given.name)
-            if given.type in _SIZES and given.name != "seed" and value is not None:
-                check_positive(self, given.name, value)
-        seed = getattr(self, "seed", 0)
-        if not (_is_integer(seed) and 0 <= seed < 1 << 64):
-            raise ValueError(f"{self}: seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
+        settle_sizes(self, *(f.name for f in fields(self) if f.type in _SIZES and f.name != "seed"))
+        seed = getattr(self, "seed", None)
+        if seed is not None:
+            if not (_is_integer(seed) and 0 <= seed < 1 << 64):
+                raise ValueError(f"{self}: seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
+            object.__setattr__(self, "seed", int(seed))
 
     def num_parameters(self, n: int, D: int) -> int:
         """The length ``l`` of the vector that fabricates an ``n × D`` matrix."""
@@ -171,15 +170,16 @@ class Fabrication:
         if zero:
             w[plan.zeroing()] = 0.0
         dtype = xp.zeros((), device=device).dtype if dtype is None else dtype
+        if not xp.isdtype(xp.zeros((), dtype=dtype).dtype, "real floating"):
+            raise TypeError(f"{self}: dtype must be a real floating one, got {dtype}")
         return _arrays.from_host(w, xp, dtype, device)
 
     def with_frozen(self, **arrays: Array) -> Fabrication:
         """The same formula with frozen blocks handed in as arrays, in place of the seed's.
 
-        Raises
-        ------
-        ValueError
-            If the formula has no frozen block of that name.
+        The blocks of a sum's terms are called ``"0.A"``, ``"1.A"`` and so on. A name that the formula does
+        not have, or an array of another shape, is a ValueError in the first call. `init` reckons with the
+        mean square of the numbers that the seed would have given.
         """
         return WithFrozen(inner=self, arrays=arrays)
 
@@ -197,6 +197,8 @@ class Fabrication:
         """Learned shapes, frozen matrices and the formula, with names prefixed."""
         learned = {name: _as_matrix(shape) for name, shape in self.blocks(n, D).items()}
         laws = self.frozen(n, D)
+        if both := learned.keys() & laws.keys():
+            raise ValueError(f"{self}: blocks {sorted(both)} are learned and frozen at once")
         holes = {name: Dense(prefix + name, shape) for name, shape in learned.items()}
         for name, law in laws.items():
             holes[name] = Dense(prefix + name, (law.n, law.D), is_learned=False, moment=law.moment)
@@ -364,8 +366,7 @@ class Blueprint:
 @lru_cache(maxsize=1024)
 def blueprint(fabrication: Fabrication, n: int, D: int) -> Blueprint:
     """The blueprint of a fabrication at one shape; built once."""
-    for name, size in (("n", n), ("D", D)):
-        check_positive(fabrication, name, size)
+    n, D = as_size(fabrication, "n", n), as_size(fabrication, "D", D)
     return Blueprint(str(fabrication), *fabrication._parts(n, D, ""))
 
 
@@ -378,10 +379,19 @@ def _is_integer(value) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def check_positive(owner: Any, name: str, value: Any) -> None:
-    """ValueError unless ``value`` is a positive integer."""
+def as_size(owner: Any, name: str, value: Any) -> int:
+    """``value`` as a plain int, which cannot overflow; ValueError unless it is a positive integer."""
     if not (_is_integer(value) and value > 0):
         raise ValueError(f"{owner}: {name} must be a positive integer, got {value!r}")
+    return int(value)
+
+
+def settle_sizes(owner: Any, *names: str) -> None:
+    """Make plain ints of a frozen dataclass's sizes; those that are None stay so."""
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None:
+            object.__setattr__(owner, name, as_size(owner, name, value))
 
 
 def split_evenly(owner: Fabrication, name: str, size: int, size_name: str, parts: int) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from arrayfab._arrays import Array, Backend, device_of
+from arrayfab._arrays import Array, Backend, backend_of, device_of
 
 # An array with no more columns than this is thin.
 THIN = 32
@@ -58,6 +58,9 @@ class Numbers:
         self.reshape = backend.reshape
         self.like = like
         self.dtype = like.dtype
+
+    def __reduce__(self):
+        return _numbers_again, (self.arrays, self.like)
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> Numbers:
         """The same, with more holes filled."""
@@ -114,6 +117,11 @@ class Numbers:
         """``a bᵀ``."""
         mT = self.mT
         return mT(b @ mT(a)) if a.shape[-2] <= THIN < b.shape[-2] else a @ mT(b)
+
+
+def _numbers_again(arrays: Mapping[str, Array], like: Array) -> Numbers:
+    """Numbers after a copy; a namespace is a module, which cannot be copied, and follows from the array."""
+    return Numbers(backend_of("Numbers", "w", like), arrays, like)
 
 
 class Cotangents:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -282,6 +283,10 @@ class Product(Plan):
         return left @ right, product_pullback
 
 
+# No two reads share a name: plans may lie inside one another.
+_READS = itertools.count()
+
+
 class ReadOnce(Plan):
     """Thin products with one array, ``t₁ F, t₂ F, …``, as ``(t₁ above t₂ …) F``, and what follows them.
 
@@ -295,7 +300,7 @@ class ReadOnce(Plan):
         rows = [thin.shape[1] if flip else thin.shape[0] for thin, flip in self.thin]
         self.edges = list(accumulate(rows, initial=0))
         # What was read goes on under names of its own, as if it had been given.
-        holes = [Dense(f"{factor.name}/{i}", (size, factor.shape[1])) for i, size in enumerate(rows)]
+        holes = [Dense(f"{factor.name}/{next(_READS)}", (size, factor.shape[1])) for size in rows]
         self.names = [hole.name for hole in holes]
         self.body = plan.replaced(
             {

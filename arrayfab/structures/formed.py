@@ -50,6 +50,10 @@ class Reshaped(ThroughDense):
     inner: Structure
     shape: tuple[int, int]
 
+    def __post_init__(self):
+        if math.prod(self.shape) != math.prod(self.inner.shape):
+            raise ValueError(f"Reshaped: {self.inner.shape} does not hold as many numbers as {self.shape}")
+
     @property
     def children(self):
         return (self.inner,)
@@ -88,6 +92,10 @@ class Hadamard(ThroughDense):
 
     left: Structure
     right: Structure
+
+    def __post_init__(self):
+        if self.left.shape != self.right.shape:
+            raise ValueError(f"Hadamard: shapes differ, {self.left.shape} and {self.right.shape}")
 
     @cached_property
     def shape(self):

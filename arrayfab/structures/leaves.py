@@ -101,6 +101,11 @@ class Diagonal(Structure):
 
     vector: Dense
 
+    def __post_init__(self):
+        vector = self.vector
+        if not isinstance(vector, Dense) or vector.is_transposed or vector.shape[0] != 1:
+            raise ValueError(f"Diagonal: expected a block that is a vector, got {vector}")
+
     @cached_property
     def shape(self):
         n = self.vector.shape[1]
