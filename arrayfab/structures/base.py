@@ -7,9 +7,10 @@ value, built once per shape. `Numbers` fill the holes; `Cotangents` collect what
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -108,12 +109,11 @@ class Cotangents:
 
     def __init__(self, numbers: Numbers):
         self._numbers = numbers
-        self._arrays: dict[str, Array] = {}
+        self._arrays: dict[str, list[Array]] = {}
         self._products: dict[str, list[tuple[Array, Array]]] = {}
 
     def add(self, name: str, g: Array) -> None:
-        known = self._arrays.get(name)
-        self._arrays[name] = g if known is None else known + g
+        self._arrays.setdefault(name, []).append(g)
 
     def add_product(self, name: str, left: Array, right: Array) -> None:
         self._products.setdefault(name, []).append((left, right))
@@ -121,13 +121,11 @@ class Cotangents:
     def take(self, name: str, shape: tuple[int, ...]) -> Array:
         """All that was sent to hole ``name``, summed down to the shape of the array in it."""
         numbers = self._numbers
-        total = self._arrays.pop(name, None)
-        if total is not None:
-            total = numbers.unbroadcast(total, shape)
-        for left, right in _stacked(self._products.pop(name, []), numbers):
-            product = numbers.contract(left, right, shape)
-            total = product if total is None else total + product
-        return numbers.full(shape, 0.0) if total is None else total
+        # Some contributions have batch axes and some are summed over them already: sum first, then add.
+        parts = [numbers.unbroadcast(g, shape) for g in self._arrays.pop(name, [])]
+        products = _stacked(self._products.pop(name, []), numbers)
+        parts += [numbers.contract(left, right, shape) for left, right in products]
+        return reduce(operator.add, parts) if parts else numbers.full(shape, 0.0)
 
 
 def _stacked(products: list[tuple[Array, Array]], numbers: Numbers) -> list[tuple[Array, Array]]:
