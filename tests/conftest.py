@@ -5,7 +5,11 @@ from hypothesis import HealthCheck, settings
 from namespaces import ENTRIES
 
 settings.register_profile(
-    "arrayfab", max_examples=20, deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
+    "arrayfab",
+    max_examples=20,
+    deadline=None,
+    derandomize=False,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("arrayfab")
 

@@ -138,7 +138,9 @@ FABRICATIONS = [
         "hypercomplex", af.Hypercomplex(p=2, q=1), lambda n, D: 2 + n * D // 2, hypercomplex(2, 1)
     ),
     FabricationCase("lphm", af.LPHM(p=2, q=2, r=3), lambda n, D: 4 + 3 * (n + D) // 2, lphm),
-    FabricationCase("dual_lphm", af.DualLPHM(p=2, q=1, r=2), lambda n, D: 2 * (2 + 1 + n // 2 + D), dual_lphm),
+    FabricationCase(
+        "dual_lphm", af.DualLPHM(p=2, q=1, r=2), lambda n, D: 2 * (2 + 1 + n // 2 + D), dual_lphm
+    ),
     FabricationCase(
         "adaption",
         af.RandomMatrixAdaption(r=2, seed=1),

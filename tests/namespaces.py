@@ -67,7 +67,9 @@ def _strict(name, dtype_name, device_name):
 def _torch():
     torch = importlib.import_module("torch")
     xp = standard_namespace(torch)
-    return Namespace("torch", xp, "float32", torch.from_numpy, lambda a: a.detach().numpy(), torch.device("cpu"))
+    return Namespace(
+        "torch", xp, "float32", torch.from_numpy, lambda a: a.detach().numpy(), torch.device("cpu")
+    )
 
 
 def _jax(name, dtype_name, is_jitted):
@@ -80,6 +82,7 @@ def _jax(name, dtype_name, is_jitted):
 def _dask():
     dask_array = importlib.import_module("dask.array")
     xp = standard_namespace(dask_array)
+
     def make(array):
         return dask_array.from_array(array, chunks=3)
 

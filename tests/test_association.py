@@ -122,7 +122,9 @@ def test_an_adaption_builds_no_square_diagonal():
 def test_frozen_numbers_get_no_gradient():
     W, A = Dense("W", (3, 4)), Dense("A", (4, 5), is_learned=False)
     numbers = Numbers(
-        _arrays.backend_of("test", "w", np.zeros(1)), {"W": np.ones((3, 4)), "A": np.ones((4, 5))}, np.zeros(1)
+        _arrays.backend_of("test", "w", np.zeros(1)),
+        {"W": np.ones((3, 4)), "A": np.ones((4, 5))},
+        np.zeros(1),
     )
     sent = []
 

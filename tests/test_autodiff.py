@@ -12,7 +12,11 @@ by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name
 by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
 with_frozen_blocks = pytest.mark.parametrize(
     "case",
-    [case for case in FABRICATIONS if case.name in ("masked", "adaption", "hypernet", "random_matrix_hypernet")],
+    [
+        case
+        for case in FABRICATIONS
+        if case.name in ("masked", "adaption", "hypernet", "random_matrix_hypernet")
+    ],
     ids=lambda case: case.name,
 )
 
@@ -38,7 +42,11 @@ def test_gradients_equal_those_of_jax_through_the_dense_formula(jax, role_case, 
     grad_x, grad_w = pullback(data.u)
     dense_y, dense_pullback = jax.vjp(lambda xs, w: role_case.dense(jax.numpy, case, xs, w), data.xs, data.w)
     dense_grad_xs, dense_grad_w = dense_pullback(jax.numpy.asarray(data.u))
-    pairs = [(y, dense_y), (grad_w, dense_grad_w), *zip(role_case.unpacked(grad_x), dense_grad_xs, strict=True)]
+    pairs = [
+        (y, dense_y),
+        (grad_w, dense_grad_w),
+        *zip(role_case.unpacked(grad_x), dense_grad_xs, strict=True),
+    ]
     for actual, expected in pairs:
         assert_equal(actual, np.asarray(expected), case.is_exact)
 

@@ -144,7 +144,9 @@ def test_terms_of_a_sum_have_numbers_of_their_own():
     assert_equal(both, term.fabricate(w, 4, 6).to_dense() + term.fabricate(v, 4, 6).to_dense())
 
 
-random_cases = [case for case in FABRICATIONS if case.is_exact and case.length(64, 48) and "handed" not in case.name]
+random_cases = [
+    case for case in FABRICATIONS if case.is_exact and case.length(64, 48) and "handed" not in case.name
+]
 
 
 @pytest.mark.parametrize("case", random_cases, ids=lambda case: case.name)
@@ -152,7 +154,9 @@ random_cases = [case for case in FABRICATIONS if case.is_exact and case.length(6
 def test_init_reaches_the_variance(case, variance):
     rng, shape = np.random.default_rng(0), (64, 48)
     draws = [
-        case.fabrication.fabricate(case.fabrication.init(*shape, rng=rng, variance=variance), *shape).to_dense()
+        case.fabrication.fabricate(
+            case.fabrication.init(*shape, rng=rng, variance=variance), *shape
+        ).to_dense()
         for _ in range(300)
     ]
     wanted = 1 / 64 if variance is None else variance

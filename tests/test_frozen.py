@@ -26,7 +26,9 @@ def words(drawn, count):
     digest = hashlib.sha256(f"{drawn.name}:{drawn.law.n}:{drawn.law.D}".encode()).digest()
     key = [drawn.seed, int.from_bytes(digest[:8], "little")]
     start = [2**64 - 1] * 4  # the generator steps its counter before it draws
-    return np.random.Philox(key=np.asarray(key, np.uint64), counter=np.asarray(start, np.uint64)).random_raw(count)
+    return np.random.Philox(key=np.asarray(key, np.uint64), counter=np.asarray(start, np.uint64)).random_raw(
+        count
+    )
 
 
 @given(seeds, laws)
@@ -68,7 +70,9 @@ def test_a_draw_of_many_chunks_equals_its_entries(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"name": "B"}, {"law": Gaussian(8, 6)}, {"seed": 1 << 63}], ids=lambda c: next(iter(c))
+    "change",
+    [{"seed": 1}, {"name": "B"}, {"law": Gaussian(8, 6)}, {"seed": 1 << 63}],
+    ids=lambda c: next(iter(c)),
 )
 def test_another_seed_name_or_shape_gives_other_numbers(change):
     drawn = Frozen(0, "A", Gaussian(6, 8))
@@ -90,14 +94,14 @@ def test_bernoulli_entries_are_ones_with_their_probability(p):
     assert abs(mask.mean() - p) < 0.01
 
 
-def get(cache, seed, n=8, D=8, dtype=np.dtype(np.float64)):
-    return cache.get(Frozen(seed, "A", Gaussian(n, D)), numpy_namespace, dtype, "cpu")
+def get(cache, seed, n=8, D=8, dtype_name="float64"):
+    return cache.get(Frozen(seed, "A", Gaussian(n, D)), numpy_namespace, np.dtype(dtype_name), "cpu")
 
 
 def test_the_cache_draws_once():
     cache = Cache(limit=1 << 20)
     assert get(cache, 0) is get(cache, 0)
-    assert get(cache, 0, dtype=np.dtype(np.float32)).dtype == np.float32
+    assert get(cache, 0, dtype_name="float32").dtype == np.float32
 
 
 def test_the_cache_is_bounded_in_bytes_and_forgets_the_least_recently_used():

@@ -269,3 +269,14 @@ def test_shapes_that_do_not_fit_are_refused():
         chain(A, B)
     with pytest.raises(ValueError, match=r"sum: shapes differ, \(2, 3\) and \(3, 2\)"):
         add(A, B.T)
+
+
+def test_contributions_with_and_without_batch_axes_add_up():
+    v, row = Dense("v", (3, 1)), Dense("row", (1, 3))
+    numbers = numbers_of(v=np.ones((3, 1)), row=np.ones((2, 1, 3)))
+    # The pullback of the first term sums over the batch at once, that of the second does not.
+    first = Hadamard(v, v) @ Identity((1, 1), -1.0) @ Identity((1, 1), -2.0)
+    W, pullback = (first + 2.0 * v + Diagonal(row) @ Identity((3, 1))).dense(numbers)
+    cotangents = Cotangents(numbers)
+    pullback(np.ones(W.shape), cotangents)
+    assert_equal(cotangents.take("v", (3, 1)), np.full((3, 1), 2 * (4.0 + 2.0)))
