@@ -34,8 +34,9 @@ def mean_squared_error(y: Array, target: Array) -> tuple[Array, Array]:
     xp = _arrays.check_real_floating("mean_squared_error", "y", y).xp
     _arrays.check_alike("mean_squared_error", "y", y, "target", target)
     _arrays.check_shape("mean_squared_error", "target", target, tuple(y.shape))
+    size = _count("mean_squared_error", math.prod(y.shape))
     residual = y - target
-    return xp.mean(residual * residual), residual * (2.0 / _count("mean_squared_error", math.prod(y.shape)))
+    return xp.sum(residual * residual) / size, residual * (2.0 / size)
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
@@ -74,8 +75,8 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     rows = _count(owner, math.prod(logits.shape[:-1]))
     mass = xp.sum(labels, axis=-1, keepdims=True)
     # What has no probability adds nothing, even where its logit is infinite.
-    weighted = xp.where(labels == 0, xp.zeros_like(labels), labels * shifted)
-    loss = (xp.sum(mass * log_sum) - xp.sum(weighted)) / rows
+    counted = xp.where(labels == 0, xp.zeros_like(shifted), shifted)
+    loss = (xp.sum(mass * log_sum) - xp.sum(labels * counted)) / rows
     return loss, (xp.exp(shifted - log_sum) * mass - labels) / rows
 
 

@@ -1,5 +1,9 @@
 """Fabrications by themselves: length, dense form, products, gradients, start values, composition."""
 
+import copy
+import pickle
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from dense_reference import FABRICATIONS, assert_equal, derivative, gradients, integers, over_lead
@@ -8,6 +12,7 @@ from hypothesis import strategies as st
 
 import arrayfab as af
 from arrayfab.fabrications.base import blueprint, nearest_factor
+from arrayfab.frozen import Gaussian
 
 by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
 halves = st.integers(1, 4).map(lambda half: 2 * half)
@@ -195,3 +200,31 @@ def test_numpy_leaves_the_product_to_the_matrix():
     assert_equal(np.ones((2, 3)) @ W, np.ones((2, 3)))
     assert repr(W) == "StructuredMatrix(shape=(3, 3), dtype=float64)"
     assert W.device == "cpu"
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.int64])
+def test_narrow_integers_as_sizes_do_not_overflow(kind):
+    assert af.LowRank(r=kind(200)).num_parameters(kind(100), kind(100)) == 40_000
+    assert af.RandomMatrixAdaption(r=kind(2), seed=kind(3)) == af.RandomMatrixAdaption(r=2, seed=3)
+
+
+def test_a_structured_matrix_survives_pickling_and_copying():
+    W = af.DualLPHM(p=2, q=2).fabricate(af.DualLPHM(p=2, q=2).init(4, 6, rng=0), 4, 6)
+    for twin in (pickle.loads(pickle.dumps(W)), copy.deepcopy(W)):
+        np.testing.assert_array_equal(twin.to_dense(), W.to_dense())
+
+
+def test_a_block_that_is_learned_and_frozen_is_refused():
+    @dataclass(frozen=True, kw_only=True)
+    class Both(af.Fabrication):
+        def blocks(self, n, D):
+            return {"A": (n, D)}
+
+        def frozen(self, n, D):
+            return {"A": Gaussian(n, D)}
+
+        def matrix(self, n, D, A):
+            return A
+
+    with pytest.raises(ValueError, match="learned and frozen at once"):
+        Both().num_parameters(2, 2)

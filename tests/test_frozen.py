@@ -94,14 +94,14 @@ def test_bernoulli_entries_are_ones_with_their_probability(p):
     assert abs(mask.mean() - p) < 0.01
 
 
-def get(cache, seed, n=8, D=8, dtype=np.dtype(np.float64)):
-    return cache.get(Frozen(seed, "A", Gaussian(n, D)), numpy_namespace, dtype, "cpu")
+def get(cache, seed, n=8, D=8, dtype_name="float64"):
+    return cache.get(Frozen(seed, "A", Gaussian(n, D)), numpy_namespace, np.dtype(dtype_name), "cpu")
 
 
 def test_the_cache_draws_once():
     cache = Cache(limit=1 << 20)
     assert get(cache, 0) is get(cache, 0)
-    assert get(cache, 0, dtype=np.dtype(np.float32)).dtype == np.float32
+    assert get(cache, 0, dtype_name="float32").dtype == np.float32
 
 
 def test_the_cache_is_bounded_in_bytes_and_forgets_the_least_recently_used():

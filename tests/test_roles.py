@@ -87,7 +87,7 @@ def test_a_pullback_may_be_called_again(role_case, case):
 def test_pairing_of_pullback_and_directional_derivative(role_case, case):
     role, data = made(role_case, case), example(role_case, case)
     x, dx = role_case.packed(data.xs), role_case.packed(data.dxs)
-    y, pullback = role.vjp(x, data.w)
+    _, pullback = role.vjp(x, data.w)
     grad_x, grad_w = pullback(data.u)
     _, dy = role.jvp(x, data.w, dx, data.dw)
     left, right = inner(data.u, dy), inner(grad_x, dx) + inner(grad_w, data.dw)

@@ -269,3 +269,46 @@ def test_shapes_that_do_not_fit_are_refused():
         chain(A, B)
     with pytest.raises(ValueError, match=r"sum: shapes differ, \(2, 3\) and \(3, 2\)"):
         add(A, B.T)
+
+
+def test_contributions_with_and_without_batch_axes_add_up():
+    v, row = Dense("v", (3, 1)), Dense("row", (1, 3))
+    numbers = numbers_of(v=np.ones((3, 1)), row=np.ones((2, 1, 3)))
+    # The pullback of the first term sums over the batch at once, that of the second does not.
+    first = Hadamard(v, v) @ Identity((1, 1), -1.0) @ Identity((1, 1), -2.0)
+    W, pullback = (first + 2.0 * v + Diagonal(row) @ Identity((3, 1))).dense(numbers)
+    cotangents = Cotangents(numbers)
+    pullback(np.ones(W.shape), cotangents)
+    assert_equal(cotangents.take("v", (3, 1)), np.full((3, 1), 2 * (4.0 + 2.0)))
+
+
+MISFITS = {
+    "Hadamard": lambda: Hadamard(Dense("A", (2, 3)), Dense("v", (1, 3))),
+    "Reshaped": lambda: Reshaped(Dense("A", (2, 3)), (5, 1)),
+    "Diagonal": lambda: Diagonal(Dense("v", (3, 1)).T),
+    "product": lambda: Dense("A", (2, 3)) @ Dense("B", (2, 3)),
+    "sum": lambda: Dense("A", (2, 3)) + Dense("B", (3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_parts_that_do_not_fit_are_refused(name):
+    with pytest.raises(ValueError, match=name):
+        MISFITS[name]()
+
+
+def test_reads_of_one_array_inside_one_another_keep_their_cotangents_apart():
+    n = 40
+    a, F, c, s = Dense("a", (n, 2)), Dense("F", (n, n)), Dense("c", (2, n)), Dense("s", (2, 2))
+    T, U = c @ F @ a, a.T @ F @ c.T
+    structure = a @ (T @ s @ T + 2.0 * (T @ s @ T)) @ s @ U @ s @ T @ c
+    arrays = {h.name: integers(i, *h.shape) for i, h in enumerate((a, F, c, s))}
+    moves = {base.prime(name): integers(9 + i, *v.shape) for i, (name, v) in enumerate(arrays.items())}
+    numbers = Numbers(_arrays.backend_of("test", "w", np.zeros(1)), arrays | moves, np.zeros(1))
+    u = integers(5, n, n)
+    _, pullback = structure.dense(numbers)
+    cotangents = Cotangents(numbers)
+    pullback(u, cotangents)
+    forward = np.sum(u * structure.tangent.dense(numbers)[0])
+    backward = sum(np.sum(cotangents.take(k, v.shape) * moves[base.prime(k)]) for k, v in arrays.items())
+    np.testing.assert_allclose(backward, forward, rtol=1e-12)

@@ -7,9 +7,10 @@ value, built once per shape. `Numbers` fill the holes; `Cotangents` collect what
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -147,14 +148,11 @@ class Cotangents:
     def take(self, name: str, shape: tuple[int, ...]) -> Array:
         """All that was sent to hole ``name``, summed down to the shape of the array in it."""
         numbers = self._numbers
-        # One contribution may have been broadcast where another was not: each is summed down by itself.
-        parts = [numbers.unbroadcast(g, shape) for g in self._arrays.pop(name, ())]
+        # Some contributions have batch axes and some are summed over them already: sum first, then add.
+        parts = [numbers.unbroadcast(g, shape) for g in self._arrays.pop(name, [])]
         products = _stacked(self._products.pop(name, []), numbers)
         parts += [numbers.contract(left, right, shape) for left, right in products]
-        total = parts[0] if parts else numbers.full(shape, 0.0)
-        for part in parts[1:]:
-            total = total + part
-        return total
+        return reduce(operator.add, parts) if parts else numbers.full(shape, 0.0)
 
 
 def _stacked(products: list[tuple[Array, Array]], numbers: Numbers) -> list[tuple[Array, Array]]:
