@@ -83,9 +83,14 @@ def test_pytorch_differentiates_the_matrix_free_product(torch, role_case, case):
 def test_nothing_traced_stays_in_the_cache(jax, case):
     frozen.cache.clear()
     fabrication, w = case.build(6, 4), integers(1, case.length(6, 4))
-    traced = jax.jit(lambda w: fabrication.fabricate(w, 6, 4).to_dense())(jax.numpy.asarray(w))
-    plain = fabrication.fabricate(jax.numpy.asarray(w), 6, 4).to_dense()
-    for W in (traced, plain):
+
+    def dense(w):
+        return fabrication.fabricate(w, 6, 4).to_dense()
+
+    first, second = (
+        jax.jit(function)(jax.numpy.asarray(w)) for function in (dense, lambda w: 1.0 * dense(w))
+    )
+    for W in (first, second, dense(jax.numpy.asarray(w))):
         assert_equal(W, case.dense(np, w, 6, 4), is_exact=False)
 
 

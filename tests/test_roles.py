@@ -288,9 +288,9 @@ def test_init_without_a_variance_works_for_every_pair(role_case, case):
     "fabrication", [af.Full(), af.LowRank(r=4), af.DualLPHM(p=8, q=8, r=3), af.Masked(p=0.3)]
 )
 def test_init_keeps_the_scale_of_the_data(role_case, fabrication):
-    role = named(role_cases(b=50, n=64, D=64), role_case.name).build(fabrication)
+    role = named(role_cases(b=50, n=64, D=128), role_case.name).build(fabrication)
     rng = np.random.default_rng(0)
-    shapes = named(role_cases(b=50, n=64, D=64), role_case.name).x_shapes
+    shapes = named(role_cases(b=50, n=64, D=128), role_case.name).x_shapes
     squares = []
     for _ in range(40):
         x = role_case.packed([rng.standard_normal(shape) for shape in shapes])
