@@ -101,6 +101,11 @@ class SideBySide(Structure):
 
     parts: tuple[Dense, ...]
 
+    def __post_init__(self):
+        for part in self.parts:
+            if not isinstance(part, Dense) or part.is_transposed or part.shape[0] != self.parts[0].shape[0]:
+                raise ValueError(f"SideBySide: expected arrays of {self.parts[0].shape[0]} rows, got {part}")
+
     @cached_property
     def shape(self):
         return (self.parts[0].shape[0], self._edges[-1])

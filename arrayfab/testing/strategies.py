@@ -1,0 +1,158 @@
+"""Hypothesis strategies for shapes, data, built-in fabrications, compositions of them, and roles."""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.array_api import make_strategies_namespace
+
+from arrayfab import _arrays, roles
+from arrayfab import fabrications as fab
+from arrayfab.catalogue import VARIANTS
+from arrayfab.fabrications import Fabrication
+from arrayfab.testing import namespaces as spaces
+from arrayfab.testing.cases import Case
+
+_SIDE = 6  # shapes reach up to here: large enough for all of a formula's sizes to differ
+
+
+def namespaces() -> st.SearchStrategy[str]:
+    """Names of installed namespaces, devices included; NumPy is the simplest."""
+    return st.sampled_from(spaces.installed())
+
+
+def seeds() -> st.SearchStrategy[int]:
+    """Seeds of frozen matrices."""
+    return st.integers(0, 2**64 - 1)
+
+
+def shapes(fabrication: Fabrication | None = None, side: int = _SIDE) -> st.SearchStrategy[tuple[int, int]]:
+    """Shapes ``(n, D)``, of those alone that fit the fabrication's hyper-parameters where one is given."""
+    every = [(n, D) for n in range(1, side + 1) for D in range(1, side + 1)]
+    fitting = [shape for shape in every if fabrication is None or _fits(fabrication, *shape)]
+    if fabrication is not None and not fitting:
+        try:
+            fabrication.num_parameters(side, side)
+        except ValueError as error:
+            raise ValueError(f"no shape up to {side} × {side} fits; the last one: {error}") from error
+    return st.sampled_from(sorted(fitting, key=lambda shape: (sum(shape), shape)))
+
+
+def _fits(fabrication, n, D):
+    try:
+        fabrication.num_parameters(n, D)
+    except ValueError:
+        return False
+    return True
+
+
+def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
+    """Cases on which laws are tried for a subject."""
+    dtypes = spaces.get(namespace).dtypes
+    shape = shapes(subject) if isinstance(subject, Fabrication) else st.just((1, 1))
+    lead = st.sampled_from([(), (2,), (1,)])
+
+    def make(shape, rows, lead, batch, seed, spread, dtype):
+        both = (lead, batch) if lead in ((), batch) or not batch else ((), batch)
+        return Case(
+            n=shape[0], D=shape[1], rows=rows, lead=both[0], batch=both[1],
+            seed=seed, spread=spread, namespace=namespace, dtype=dtype,
+        )  # fmt: skip
+
+    rows, seed, spread = st.integers(1, 3), st.integers(0, 99), st.integers(1, 2)
+    return st.builds(make, shape, rows, lead, lead, seed, spread, st.sampled_from(dtypes))
+
+
+def _arrays_of(shape, xp: ModuleType | None, dtype: str, spread: int):
+    xp = _arrays.namespace(xp)
+    elements = st.integers(-spread, spread).map(float)
+    if not hasattr(xp, "__array_api_version__"):
+        drawn = _arrays_of(shape, None, dtype, spread)
+        return drawn.map(lambda a: _arrays.from_host(np.asarray(a), xp, getattr(xp, dtype), None))
+    return make_strategies_namespace(xp).arrays(dtype, shape, elements=elements)
+
+
+def parameters(
+    fabrication: Fabrication, n: int, D: int, *, batch: tuple[int, ...] = (), xp: ModuleType | None = None,
+    dtype: str = "float64", spread: int = 2,
+) -> st.SearchStrategy:  # fmt: skip
+    """Vectors ``w`` of small whole numbers, of shape ``(*batch, l)``."""
+    return _arrays_of((*batch, fabrication.num_parameters(n, D)), xp, dtype, spread)
+
+
+def batches(
+    columns: int, *, rows: st.SearchStrategy[int] | None = None, xp: ModuleType | None = None,
+    dtype: str = "float64", spread: int = 2,
+) -> st.SearchStrategy:  # fmt: skip
+    """Data of small whole numbers, of shape ``(rows, columns)``."""
+    rows = st.integers(1, 4) if rows is None else rows
+    return rows.flatmap(lambda count: _arrays_of((count, columns), xp, dtype, spread))
+
+
+def cotangents(y: Any, *, spread: int = 2) -> st.SearchStrategy:
+    """Cotangents of small whole numbers for a result: its shape, namespace and dtype."""
+    backend = _arrays.backend_of("cotangents", "y", y)
+    dtype = str(getattr(y.dtype, "name", y.dtype)).rpartition(".")[2]
+    return _arrays_of(tuple(y.shape), backend.xp, dtype, spread)
+
+
+def _factors(size):
+    return [factor for factor in range(1, size + 1) if size % factor == 0]
+
+
+@st.composite
+def fabrications(draw, n: int | None = None, D: int | None = None) -> Fabrication:
+    """Built-in fabrications with hyper-parameters that fit some shape, or ``n × D`` where it is given."""
+    kind = draw(st.sampled_from([type(variant) for variant in VARIANTS.values()]))
+    p, q = (st.sampled_from(_factors(size)) if size else st.integers(1, 3) for size in (n, D))
+    hyper = {
+        "r": st.integers(1, 3),
+        "l": st.integers(1, 4),
+        "hidden_dim": st.integers(1, 4),
+        "seed": st.integers(0, 9),
+        "c": st.sampled_from([1.0, -2.0, 0.0]),
+    }
+    chosen = {name: draw(strategy) for name, strategy in hyper.items() if name in kind.__dataclass_fields__}
+    if kind is fab.Masked:
+        chosen["p"] = draw(st.sampled_from([0.5, 0.0, 1.0]))
+    elif kind is fab.DuplicatedDiagonalPadding:
+        chosen["p"] = draw(st.sampled_from(_factors(math.gcd(n or 6, D or 6))))
+    elif "p" in kind.__dataclass_fields__:
+        chosen |= {"p": draw(p), "q": draw(q)}
+    return kind(**chosen)
+
+
+@st.composite
+def compositions(draw, n: int, D: int) -> Fabrication:
+    """Sums and multiples of built-in fabrications that fit ``n × D``."""
+    terms = draw(st.lists(fabrications(n, D), min_size=1, max_size=3))
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return draw(st.sampled_from([1.0, -2.0, 0.5])) * total
+
+
+@st.composite
+def built_in_roles(draw, side: int = 4) -> roles.Role:
+    """Roles of every kind and type over fabrications that fit them."""
+    n, D, b = (draw(st.integers(1, side)) for _ in range(3))
+    kinds = draw(st.sampled_from(["attribute", "instance"]))
+    name = "m" if kinds == "attribute" else "b"
+    make = draw(st.sampled_from(["reconciliation", "interdependence", "bilinear", "fusion"]))
+    if make == "reconciliation":
+        return roles.Reconciliation(fabrication=draw(fabrications(n, D)), n=n, D=D, bias=draw(st.booleans()))
+    if make == "interdependence":
+        sizes = {name: n, f"{name}_prime": D}
+        return roles.ParameterizedInterdependence(
+            fabrication=draw(fabrications(n, D)), interdependence_type=kinds, **sizes
+        )
+    if make == "bilinear":
+        size = {"b": b} if kinds == "attribute" else {"m": b}
+        return roles.BilinearInterdependence(
+            fabrication=draw(fabrications(b, b)), interdependence_type=kinds, **size
+        )
+    return roles.ConcatenationFusion(fabrication=draw(fabrications(n, D + b)), dims=(D, b), n=n)

@@ -1,0 +1,479 @@
+"""The kit is tested with deliberately wrong variants: each is caught by the law that names its fault."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pytest
+
+import arrayfab as af
+from arrayfab.frozen import Gaussian
+from arrayfab.structures import Chain, Dense, Diagonal, Kronecker, Structure, add, kron
+from arrayfab.testing import Case, Check, LawBroken, check_fabrication, checks, laws, parametrize_with_checks
+from arrayfab.testing.laws import LAWS
+
+
+@dataclass(frozen=True)
+class Faulty(Structure):
+    """A right structure, ``inner``, in which some parts are replaced by wrong ones."""
+
+    inner: Structure
+    wrong_rows: Callable | None = None
+    wrong_cols: Callable | None = None
+    wrong_derivative: Callable | None = None
+    wrong_degree: int | None = None
+    is_own_transpose: bool = False
+    state: dict = field(default_factory=dict, compare=False)
+
+    @cached_property
+    def shape(self):
+        return self.inner.shape
+
+    @property
+    def children(self):
+        return (self.inner,)
+
+    @cached_property
+    def degree(self):
+        return self.inner.degree if self.wrong_degree is None else self.wrong_degree
+
+    @cached_property
+    def T(self):
+        return self if self.is_own_transpose else super().T
+
+    def rows(self, x, numbers):
+        return (self.wrong_rows or right_rows)(self, x, numbers)
+
+    def cols(self, x, numbers):
+        if self.wrong_cols:
+            return self.wrong_cols(self, x, numbers)
+        return self.inner.cols(x, numbers)
+
+    def dense(self, numbers):
+        return self.inner.dense(numbers)
+
+    def rows_cost(self, rows):
+        return self.inner.rows_cost(rows)
+
+    def cols_cost(self, cols):
+        return self.inner.cols_cost(cols)
+
+    @property
+    def dense_cost(self):
+        return self.inner.dense_cost
+
+    def mean_square(self, variance):
+        return self.inner.mean_square(variance)
+
+    @property
+    def derivative(self):
+        return (self.wrong_derivative or (lambda inner: inner.derivative))(self.inner)
+
+
+def right_rows(node, x, numbers):
+    return node.inner.rows(x, numbers)
+
+
+def altered(value=lambda y, x: y, before=lambda gy: gy, after=lambda gx: gx):
+    """Wrong rows: another value, another cotangent going in, or another coming out."""
+
+    def rows(node, x, numbers):
+        y, pull = node.inner.rows(x, numbers)
+
+        def pullback(gy, cotangents, need_x=True):
+            gx = pull(before(gy), cotangents, need_x)
+            return after(gx) if need_x else None
+
+        return value(y, x), pullback
+
+    return rows
+
+
+def of_vector(gradient):
+    """Wrong rows of a diagonal matrix: another gradient of its vector."""
+
+    def rows(node, x, numbers):
+        v = numbers.arrays[node.inner.vector.name]
+
+        def pullback(gy, cotangents, need_x=True):
+            cotangents.add(node.inner.vector.name, gradient(x, gy))
+            return gy * v if need_x else None
+
+        return x * v, pullback
+
+    return rows
+
+
+def writing(node, x, numbers):
+    x *= 1.0
+    return node.inner.rows(x, numbers)
+
+
+def stale(node, x, numbers):
+    key = x.shape
+    if key not in node.state:
+        node.state[key] = node.inner.rows(x, numbers)
+    return node.state[key]
+
+
+def forgetful(node, x, numbers):
+    y, pull = node.inner.rows(x, numbers)
+    left = [pull]
+
+    def pullback(gy, cotangents, need_x=True):
+        if not left:
+            return 0 * x if need_x else None
+        return left.pop()(gy, cotangents, need_x)
+
+    return y, pullback
+
+
+def first_of_batch(node, x, numbers):
+    held = numbers.arrays["A"]
+    if held.ndim < 3:
+        return node.inner.rows(x, numbers)
+    first = {name: np.broadcast_to(a[:1], a.shape) for name, a in numbers.arrays.items()}
+    return node.inner.rows(x, numbers.with_arrays(first))
+
+
+def left_behind(node, x, numbers):
+    y, pull = node.inner.rows(x, numbers)
+    return y + numbers.xp.zeros(y.shape, dtype=y.dtype), pull  # on the default device
+
+
+def forming(node, x, numbers):
+    a, _ = node.inner.dense(numbers)
+    return x @ a, node.inner.rows(x, numbers)[1]
+
+
+class ReshapedOuter(Kronecker):
+    """The outer product of the flattened factors, reshaped: not the Kronecker product."""
+
+    def dense(self, numbers):
+        a, _ = self.left.dense(numbers)
+        b, _ = self.right.dense(numbers)
+        flat = a.reshape(*a.shape[:-2], -1, 1) * b.reshape(*b.shape[:-2], 1, -1)
+        return flat.reshape(*flat.shape[:-2], *self.shape), lambda g, cotangents: None
+
+
+class OneSided(Kronecker):
+    """A Kronecker product whose pullback forgets the left factor."""
+
+    def rows(self, x, numbers):
+        y, pull = super().rows(x, numbers)
+
+        def pullback(gy, cotangents, need_x=True):
+            gx = pull(gy, cotangents, need_x)
+            cotangents._arrays.pop(self.left.name, None)
+            cotangents._products.pop(self.left.name, None)
+            return gx
+
+        return y, pullback
+
+
+class Backwards(Chain):
+    """A chain that multiplies its first two factors the wrong way round."""
+
+    def rows(self, x, numbers):
+        first, second, *rest = self.factors
+        return Chain((second, first, *rest)).rows(x, numbers)
+
+
+class Unseeded(Dense):
+    """A frozen block that is drawn anew by every product."""
+
+    def rows(self, x, numbers):
+        noise = np.random.default_rng().standard_normal((self.shape[0], self.shape[1]))
+        return x @ noise.astype(x.dtype), lambda gy, cotangents, need_x=True: 0 * x
+
+
+def wrong_matrix(name, make, square=False, base=af.LowRank):
+    """A fabrication with a wrong formula; ``make(n, D, **holes)`` is the formula."""
+
+    def blocks(self, n, D):
+        if square and n != D:
+            raise ValueError("square matrices only")
+        return {"v": (n,)} if square else base.blocks(self, n, D)
+
+    def matrix(self, n, D, **holes):
+        return make(n, D, **holes)
+
+    made = type(name, (base,), {"blocks": blocks, "matrix": matrix})
+    globals()[name] = made  # where pickle looks for it
+    made.__module__, made.__qualname__ = __name__, name
+    return made()
+
+
+def faulty(name, **faults):
+    return wrong_matrix(name, lambda n, D, A, Bt: Faulty(A @ Bt, **faults))
+
+
+def faulty_diagonal(name, gradient):
+    rows = of_vector(gradient)
+    return wrong_matrix(name, lambda n, D, v: Faulty(Diagonal(v), wrong_rows=rows), square=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Miscounting(af.LowRank):
+    def num_parameters(self, n, D):
+        return super().num_parameters(n, D) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lenient(af.LowRank):
+    def fabricate(self, w, n, D):
+        return super().fabricate(w[..., : self.num_parameters(n, D)], n, D)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Unequal(af.LowRank):
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swapped(af.Hypercomplex):
+    p: int | None = 2
+    q: int | None = 1
+
+    def blocks(self, n, D):
+        p, q, s, t = self._sizes(n, D)
+        return {"A": (q, p), "B": (s, t)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedIgnored(af.LowRank):
+    seed: int = 0
+
+    def frozen(self, n, D):
+        return {"C": Gaussian(n, D)}
+
+    def matrix(self, n, D, A, Bt, C):
+        return A @ Bt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redrawn(af.LowRank):
+    def frozen(self, n, D):
+        return {"C": Gaussian(n, D)}
+
+    def matrix(self, n, D, A, Bt, C):
+        return add(A @ Bt, Unseeded(C.name, C.shape, is_learned=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenGradient(af.RandomMatrixAdaption):
+    """Sends what belongs to the frozen block to the learned one."""
+
+    r: int = 1
+
+    def blocks(self, n, D):
+        return {"v": (n,)}
+
+    def frozen(self, n, D):
+        return {"C": Gaussian(1, n)}
+
+    def matrix(self, n, D, v, C):
+        if n != D:
+            raise ValueError("square matrices only")
+
+        def rows(node, x, numbers):
+            y, pull = node.inner.rows(x, numbers)
+
+            def pullback(gy, cotangents, need_x=True):
+                cotangents.add(v.name, numbers.xp.sum(x * gy, axis=-2, keepdims=True))
+                return pull(gy, cotangents, need_x)
+
+            return y, pullback
+
+        return add(Diagonal(v), Faulty(Diagonal(C), wrong_rows=rows))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoDx(af.Reconciliation):
+    def jvp(self, x, w, dx, dw):
+        return super().jvp(x, w, 0 * dx, dw)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoDw(af.Reconciliation):
+    def vjp(self, x, w):
+        y, pull = super().vjp(x, w)
+        return y, lambda gy: (pull(gy)[0], 0 * pull(gy)[1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untransposed(af.ParameterizedInterdependence):
+    def _formula(self, xs, W):
+        return W @ xs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossed(af.ConcatenationFusion):
+    def __call__(self, x, w):
+        return super().__call__(x[::-1], w)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saturating(af.Reconciliation):
+    def __call__(self, x, w):
+        return np.clip(super().__call__(x, w), -1, 1)
+
+
+INSTANCE = {"b": 2, "b_prime": 2, "interdependence_type": "instance"}
+SIZES = {"n": 2, "D": 3}
+A, B, v = Dense("A", (2, 3)), Dense("B", (3, 2)), Dense("v", (1, 2))
+
+# The fault, the wrong subject, and the law that must catch it.
+WRONG = {
+    "a transposed factor": (Faulty(Dense("S", (2, 2)), is_own_transpose=True), "dense_equals_matrix_free"),
+    "a missing sum over the rows": (
+        faulty_diagonal("FirstRow", lambda x, gy: (x * gy)[..., :1, :]),
+        "vjp_matches_differences",
+    ),
+    "a sign in the gradient of x": (
+        faulty("Sign", wrong_rows=altered(after=lambda gx: -gx)),
+        "vjp_matches_differences",
+    ),
+    "a sign in the gradient of w": (
+        faulty_diagonal("SignOfW", lambda x, gy: -(x * gy).sum(axis=-2, keepdims=True)),
+        "vjp_matches_differences",
+    ),
+    "a factor in the cotangent": (
+        faulty("Twice", wrong_rows=altered(before=lambda gy: 2 * gy)),
+        "pairing",
+    ),
+    "a stale cache": (Faulty(A, wrong_rows=stale), "linear_in_x"),
+    "p and q swapped": (Swapped(), "shape_and_length"),
+    "a gradient that misses one path": (OneSided(A, B), "vjp_matches_differences"),
+    "a frozen block that receives a gradient": (FrozenGradient(), "vjp_matches_differences"),
+    "a hidden promotion": (
+        faulty("Promoting", wrong_rows=altered(value=lambda y, x: y.astype(np.float64))),
+        "namespace_dtype_and_device_kept",
+    ),
+    "a gradient promoted": (
+        faulty("PromotingGradient", wrong_rows=altered(after=lambda gx: gx.astype(np.float64))),
+        "namespace_dtype_and_device_kept",
+    ),
+    "a mutated input": (faulty("Writing", wrong_rows=writing), "inputs_unchanged"),
+    "an unseeded draw": (Redrawn(), "equal_configurations_agree"),
+    "a seed that is ignored": (SeedIgnored(), "another_seed_gives_other_numbers"),
+    "configurations that are never equal": (Unequal(), "equal_configurations_agree"),
+    "a reshaped outer product for a Kronecker one": (ReshapedOuter(A, B), "dense_equals_matrix_free"),
+    "a product that is wrong for one row only": (
+        faulty("OneRow", wrong_rows=altered(value=lambda y, x: 2 * y if x.shape[-2] == 1 else y)),
+        "dense_equals_matrix_free",
+    ),
+    "a product from the other side that is wrong": (
+        Faulty(A, wrong_cols=lambda node, x, numbers: (2 * node.inner).cols(x, numbers)),
+        "dense_equals_matrix_free",
+    ),
+    "a derivative that misses a term": (
+        Faulty(A @ B, wrong_derivative=lambda chain: A.derivative @ B),
+        "jvp_matches_differences",
+    ),
+    "a derivative that is doubled": (
+        Faulty(A @ B, wrong_derivative=lambda chain: 2.0 * chain.derivative),
+        "pairing",
+    ),
+    "a pullback that works once": (
+        faulty("Forgetful", wrong_rows=forgetful),
+        "pullback_is_linear_and_repeatable",
+    ),
+    "a pullback that is not linear": (
+        faulty("Clipped", wrong_rows=altered(before=lambda gy: gy * abs(gy))),
+        "pullback_is_linear_and_repeatable",
+    ),
+    "a batch of which only the first counts": (
+        Faulty(Dense("A", (2, 3)), wrong_rows=first_of_batch),
+        "batch_equals_loop",
+    ),
+    "a length that is one too many": (Miscounting(), "shape_and_length"),
+    "a length that is not checked": (Lenient(), "shape_and_length"),
+    "a degree that is too low": (Faulty(A @ B, wrong_degree=1), "polynomial_of_its_degree"),
+    "factors in the wrong order": (
+        Backwards((Dense("S", (2, 2)), Dense("R", (2, 2)))),
+        "associativity",
+    ),
+    "a matrix that is formed": (faulty("Forming", wrong_rows=forming), "no_dense_allocation"),
+    "a role without the derivative in x": (NoDx(fabrication=af.Full(), **SIZES), "jvp_matches_differences"),
+    "a role without the gradient in w": (NoDw(fabrication=af.Full(), **SIZES), "vjp_matches_differences"),
+    "a role that forgets to transpose": (
+        Untransposed(fabrication=af.Full(), **INSTANCE),
+        "dense_equals_matrix_free",
+    ),
+    "a fusion that crosses its inputs": (
+        Crossed(fabrication=af.Full(), dims=(2, 2), n=2),
+        "dense_equals_matrix_free",
+    ),
+    "a role that saturates": (Saturating(fabrication=af.Full(), **SIZES), "linear_in_x"),
+}
+
+
+@pytest.mark.parametrize("fault", WRONG)
+def test_a_wrong_variant_is_caught_by_the_law_that_names_its_fault(fault):
+    subject, law = WRONG[fault]
+    with pytest.raises(LawBroken, match=law):
+        Check(subject, law, "numpy")()
+
+
+def test_a_device_left_behind_is_caught():
+    pytest.importorskip("array_api_strict")
+    subject = faulty("LeftBehind", wrong_rows=left_behind)
+    with pytest.raises(LawBroken, match="device"):
+        Check(subject, "namespace_dtype_and_device_kept", "strict-device1")()
+
+
+def test_every_law_for_numpy_catches_something():
+    caught = {law for _, law in WRONG.values()}
+    assert caught == {name for name, law in LAWS.items() if law.namespaces in (None, ("numpy",))}
+
+
+def test_a_fault_is_reported_with_the_smallest_case_and_a_line_to_paste():
+    subject = af.Reconciliation(fabrication=af.Full(), n=1, D=1)
+
+    @dataclass(frozen=True, kw_only=True)
+    class WrongFromTwoRows(af.Reconciliation):
+        def __call__(self, x, w):
+            y = super().__call__(x, w)
+            return y + 1 if x.shape[-2] >= 2 else y
+
+    wrong = WrongFromTwoRows(fabrication=subject.fabrication, n=1, D=1)
+    with pytest.raises(LawBroken) as caught:
+        Check(wrong, "dense_equals_matrix_free", "numpy", max_examples=100)()
+    message = str(caught.value)
+    assert "Case(rows=2)" in message
+    assert "expected" in message
+    assert "received" in message
+    line = next(line for line in message.splitlines() if "again: " in line).partition("again: ")[2]
+    names = {"laws": laws, "Case": Case, "wrong": wrong}
+    with pytest.raises(LawBroken):
+        eval(line.replace(repr(wrong), "wrong"), names)
+
+
+def test_the_block_with_the_wrong_gradient_is_named():
+    subject, law = WRONG["a sign in the gradient of w"]
+    with pytest.raises(LawBroken, match="block v"):
+        Check(subject, law, "numpy")()
+
+
+def test_a_core_law_cannot_be_exempt():
+    with pytest.raises(ValueError, match="'pairing' is not an optional law"):
+        checks(af.Full(), exempt={"pairing": "no"})
+
+
+def test_a_law_that_is_not_claimed_is_not_tried():
+    exempt = {"no_dense_allocation": "it is dense"}
+    assert all(check.law != "no_dense_allocation" for check in checks(af.Full(), exempt=exempt))
+    check_fabrication(af.Full(), namespaces=["numpy"], exempt=exempt, max_examples=1)
+
+
+def test_the_decorator_makes_a_test_of_every_law():
+    marked = parametrize_with_checks([af.Full()], namespaces=["numpy"])
+    assert len(marked.args[1]) == len(checks(af.Full(), namespaces=["numpy"]))
+
+
+def test_a_correct_kronecker_product_passes_what_the_wrong_one_fails():
+    for law in ("dense_equals_matrix_free", "vjp_matches_differences"):
+        Check(kron(A, B), law, "numpy")()
