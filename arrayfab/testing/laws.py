@@ -232,7 +232,7 @@ def polynomial_of_its_degree(subject: Any, case: Case) -> None:
 
 @_law()
 def associativity(subject: Any, case: Case) -> None:
-    """Every product of several factors in the formula is the same from the left and from the right."""
+    """Every product of several factors in the formula is the same however it is bracketed."""
     structure = structure_of(subject, case)
     for chain in _chains(structure) if structure is not None else ():
         setting = Setting(chain, case)
@@ -240,9 +240,20 @@ def associativity(subject: Any, case: Case) -> None:
         held = dict(zip(setting.trials()["x @ M"].shapes, numbers, strict=True))
         factors = [_dense(factor, held, setting.host) for factor in chain.factors]
         received = _dense(chain, held, case)
-        setting.same("from the left", "x @ M", functools.reduce(np.matmul, factors), received)
-        backwards = functools.reduce(lambda later, earlier: earlier @ later, factors[::-1])
-        setting.same("from the right", "x @ M", backwards, received)
+        for bracketed, spelled in _bracketings(factors, [str(i + 1) for i in range(len(factors))]):
+            setting.same(f"factors bracketed {spelled}", "x @ M", bracketed, received)
+
+
+def _bracketings(factors, names):
+    """The product of the factors in every bracketing, with how it is spelled."""
+    if len(factors) == 1:
+        return [(factors[0], names[0])]
+    return [
+        (left @ right, f"({left_name} {right_name})")
+        for k in range(1, len(factors))
+        for left, left_name in _bracketings(factors[:k], names[:k])
+        for right, right_name in _bracketings(factors[k:], names[k:])
+    ]
 
 
 def _chains(structure):
@@ -480,7 +491,7 @@ def _run(trial, arrays):
     pull(y)
 
 
-@_law(namespaces=("jax",))
+@_law(namespaces=("jax",), is_core=False)
 def works_under_jax_jit(subject: Any, case: Case) -> None:
     """A compiled call and a compiled pullback give what the plain ones give."""
     import jax
@@ -499,7 +510,7 @@ def works_under_jax_jit(subject: Any, case: Case) -> None:
             setting.same(what, name, np.asarray(expected, np.float64), gradient)
 
 
-@_law(namespaces=("jax",))
+@_law(namespaces=("jax",), is_core=False)
 def jax_differentiates_it_alike(subject: Any, case: Case) -> None:
     """JAX, differentiating the plain call, finds the gradients of the hand-written rules."""
     import jax
@@ -514,7 +525,7 @@ def jax_differentiates_it_alike(subject: Any, case: Case) -> None:
             setting.same_gradient(name, trial, array, np.asarray(wanted, np.float64), gradient, 0.0)
 
 
-@_law(namespaces=("torch",))
+@_law(namespaces=("torch",), is_core=False)
 def torch_differentiates_it_alike(subject: Any, case: Case) -> None:
     """PyTorch, differentiating the plain call, finds the gradients of the hand-written rules."""
     import torch
@@ -534,7 +545,7 @@ def torch_differentiates_it_alike(subject: Any, case: Case) -> None:
             setting.same_gradient(name, trial, array, host, gradient, 0.0)
 
 
-@_law(namespaces=("dask",))
+@_law(namespaces=("dask",), is_core=False)
 def lazy_on_dask(subject: Any, case: Case) -> None:
     """On Dask nothing is computed before it is asked for."""
     import dask
