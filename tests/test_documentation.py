@@ -1,7 +1,9 @@
 """Every Python block of the README and of the pages runs, top to bottom, as printed."""
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -13,6 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    names = {"__name__": page.stem}
+    module = ModuleType(page.stem)
+    monkeypatch.setitem(sys.modules, page.stem, module)  # where pickle looks for classes
     for block in blocks:
-        exec(compile(block, str(page), "exec"), names)
+        exec(compile(block, str(page), "exec"), vars(module))

@@ -14,8 +14,6 @@ from dense_reference import (
     integers,
     role_cases,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 import arrayfab as af
 
@@ -68,71 +66,6 @@ def test_leading_axes_broadcast_and_gradients_keep_their_inputs_shapes(role_case
     wanted = [expected.y, expected.y, expected.dy, expected.grad_w, *expected.grad_xs]
     for array, numbers in zip(actual, wanted, strict=True):
         assert_equal(array, numbers, case.is_exact)
-
-
-@by_role
-@by_fabrication
-def test_a_pullback_may_be_called_again(role_case, case):
-    data = example(role_case, case)
-    _, pullback = made(role_case, case).vjp(role_case.packed(data.xs), data.w)
-    pullback(integers(50, *data.u.shape))
-    grad_x, grad_w = pullback(data.u)
-    assert_equal(grad_w, data.grad_w, case.is_exact)
-    for gradient, expected in zip(role_case.unpacked(grad_x), data.grad_xs, strict=True):
-        assert_equal(gradient, expected, case.is_exact)
-
-
-@by_role
-@by_fabrication
-def test_pairing_of_pullback_and_directional_derivative(role_case, case):
-    role, data = made(role_case, case), example(role_case, case)
-    x, dx = role_case.packed(data.xs), role_case.packed(data.dxs)
-    _, pullback = role.vjp(x, data.w)
-    grad_x, grad_w = pullback(data.u)
-    _, dy = role.jvp(x, data.w, dx, data.dw)
-    left, right = inner(data.u, dy), inner(grad_x, dx) + inner(grad_w, data.dw)
-    tolerance = 0 if case.is_exact else 1e-11 * np.sum(np.abs(data.u * dy))
-    assert abs(left - right) <= tolerance
-
-
-@by_role
-@by_fabrication
-def test_finite_differences(role_case, case):
-    role, data = made(role_case, case), example(role_case, case)
-    dx, h = role_case.packed(data.dxs), 1e-5
-    moved = [
-        role(
-            role_case.packed([x + s * h * d for x, d in zip(data.xs, data.dxs, strict=True)]),
-            data.w + s * h * data.dw,
-        )
-        for s in (-1, 1)
-    ]
-    _, dy = role.jvp(role_case.packed(data.xs), data.w, dx, data.dw)
-    scale = 1.0 + np.max(np.abs(data.y)) + np.max(np.abs(dy))
-    np.testing.assert_allclose(dy, (moved[1] - moved[0]) / (2 * h), rtol=0, atol=1e-6 * scale)
-
-
-@by_linear_role
-@by_some_fabrication
-@given(a=st.integers(-3, 3), b=st.integers(-3, 3), seed=st.integers(0, 100))
-def test_linearity_in_the_data(role_case, case, a, b, seed):
-    role, w = made(role_case, case), integers(seed, role_case.length(case) - role_case.bias)
-    w = np.concatenate([w, np.zeros(role_case.bias)])
-    first, second = ([integers(seed + i, *s) for s in role_case.x_shapes] for i in (1, 2))
-    both = [a * x + b * z for x, z in zip(first, second, strict=True)]
-    packed = role_case.packed
-    assert_equal(role(packed(both), w), a * role(packed(first), w) + b * role(packed(second), w))
-
-
-@by_role
-@pytest.mark.parametrize("name", ["full", "masked", "padding", "diagonal_padding"])
-@given(a=st.integers(-3, 3), b=st.integers(-3, 3), seed=st.integers(0, 100))
-def test_linearity_in_the_learned_numbers(role_case, name, a, b, seed):
-    case = named(FABRICATIONS, name)
-    role = made(role_case, case)
-    x = role_case.packed([integers(seed, *shape) for shape in role_case.x_shapes])
-    w, v = integers(seed + 1, role_case.length(case)), integers(seed + 2, role_case.length(case))
-    assert_equal(role(x, a * w + b * v), a * role(x, w) + b * role(x, v))
 
 
 @by_some_fabrication

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -233,6 +234,12 @@ class Unequal(af.LowRank):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Forgetting(af.LowRank):
+    def __reduce__(self):
+        return Forgetting, ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Swapped(af.Hypercomplex):
     p: int | None = 2
     q: int | None = 1
@@ -360,6 +367,7 @@ WRONG = {
     "an unseeded draw": (Redrawn(), "equal_configurations_agree"),
     "a seed that is ignored": (SeedIgnored(), "another_seed_gives_other_numbers"),
     "configurations that are never equal": (Unequal(), "equal_configurations_agree"),
+    "a copy that loses its hyper-parameters": (Forgetting(r=3), "survives_pickling"),
     "a reshaped outer product for a Kronecker one": (ReshapedOuter(A, B), "dense_equals_matrix_free"),
     "a product that is wrong for one row only": (
         faulty("OneRow", wrong_rows=altered(value=lambda y, x: 2 * y if x.shape[-2] == 1 else y)),
@@ -477,3 +485,11 @@ def test_the_decorator_makes_a_test_of_every_law():
 def test_a_correct_kronecker_product_passes_what_the_wrong_one_fails():
     for law in ("dense_equals_matrix_free", "vjp_matches_differences"):
         Check(kron(A, B), law, "numpy")()
+
+
+def test_the_page_on_testing_tells_every_fault_and_law():
+    page = (Path(__file__).parent.parent / "docs" / "testing.md").read_text(encoding="utf-8")
+    for fault, (_, law) in WRONG.items():
+        assert f"| {fault} | `{law}` |" in page
+    for law in LAWS:
+        assert f"| `{law}` |" in page

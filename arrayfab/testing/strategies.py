@@ -6,7 +6,6 @@ import math
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.array_api import make_strategies_namespace
 
@@ -32,14 +31,20 @@ def seeds() -> st.SearchStrategy[int]:
 
 def shapes(fabrication: Fabrication | None = None, side: int = _SIDE) -> st.SearchStrategy[tuple[int, int]]:
     """Shapes ``(n, D)``, of those alone that fit the fabrication's hyper-parameters where one is given."""
-    every = [(n, D) for n in range(1, side + 1) for D in range(1, side + 1)]
-    fitting = [shape for shape in every if fabrication is None or _fits(fabrication, *shape)]
+    every = range(1, side + 1)
+    fitting = {
+        n: columns
+        for n in every
+        if (columns := [D for D in every if fabrication is None or _fits(fabrication, n, D)])
+    }
     if fabrication is not None and not fitting:
         try:
             fabrication.num_parameters(side, side)
         except ValueError as error:
             raise ValueError(f"no shape up to {side} × {side} fits; the last one: {error}") from error
-    return st.sampled_from(sorted(fitting, key=lambda shape: (sum(shape), shape)))
+    # One size after the other: each then shrinks by itself.
+    rows = st.sampled_from(list(fitting))
+    return rows.flatmap(lambda n: st.sampled_from(fitting[n]).map(lambda D: (n, D)))
 
 
 def _fits(fabrication, n, D):
@@ -67,13 +72,13 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
     return st.builds(make, shape, rows, lead, lead, seed, spread, st.sampled_from(dtypes))
 
 
+_NUMPY = make_strategies_namespace(_arrays.namespace(None))
+
+
 def _arrays_of(shape, xp: ModuleType | None, dtype: str, spread: int):
     xp = _arrays.namespace(xp)
-    elements = st.integers(-spread, spread).map(float)
-    if not hasattr(xp, "__array_api_version__"):
-        drawn = _arrays_of(shape, None, dtype, spread)
-        return drawn.map(lambda a: _arrays.from_host(np.asarray(a), xp, getattr(xp, dtype), None))
-    return make_strategies_namespace(xp).arrays(dtype, shape, elements=elements)
+    drawn = _NUMPY.arrays(dtype, shape, elements=st.integers(-spread, spread).map(float))
+    return drawn.map(lambda numbers: _arrays.from_host(numbers, xp, getattr(xp, dtype), None))
 
 
 def parameters(
