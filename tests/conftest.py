@@ -26,4 +26,4 @@ def strict_namespace_is_strictest():
 @pytest.fixture(params=[entry.param for entry in ENTRIES], scope="session")
 def namespace(request):
     """Every namespace in turn."""
-    return request.param.make()
+    return request.param

@@ -107,7 +107,7 @@ def test_jax_traces_with_concrete_data(jax):
 @with_frozen_blocks
 def test_dask_computes_nothing_before_it_is_asked(role_case, case):
     dask = pytest.importorskip("dask")
-    namespace = next(entry for entry in ENTRIES if entry.name == "dask").make()
+    namespace = next(entry for entry in ENTRIES if entry.name == "dask")
     data, role = example(role_case, case), role_case.build(case.fabrication)
 
     def refuse(*args, **kwargs):

@@ -98,7 +98,7 @@ def test_matrices(check):
 
 
 ELSEWHERE = [af.DualLPHM(p=1, q=1), af.RandomMatrixAdaption(r=1)]
-NAMESPACES = ["strict", "strict-device1", "torch", "jax", "dask", "cupy"]
+NAMESPACES = ["strict", "strict-device1", "torch", "jax", "dask", pytest.param("cupy", marks=pytest.mark.gpu)]
 
 
 @pytest.mark.parametrize("namespace", NAMESPACES)
