@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 from dense_reference import (
-    BILINEAR,
     FABRICATIONS,
     LINEAR,
     ROLES,
     ROWWISE,
     assert_equal,
-    example,
     gradients,
     integers,
     role_cases,
@@ -48,24 +46,6 @@ def inner(left, right):
 def test_number_of_parameters(role_case, case):
     role = made(role_case, case)
     assert role.num_parameters() == role_case.length(case) == role.init(rng=0).shape[0]
-
-
-@by_role
-@by_fabrication
-@pytest.mark.parametrize(
-    ("x_lead", "w_lead"), [((), (2,)), ((2,), ()), ((2, 1), (3,)), ((2, 3), ()), ((1,), (2,))], ids=str
-)
-def test_leading_axes_broadcast_and_gradients_keep_their_inputs_shapes(role_case, case, x_lead, w_lead):
-    expected = example(role_case, case, x_lead, w_lead)
-    role = made(role_case, case)
-    x, dx = role_case.packed(expected.xs), role_case.packed(expected.dxs)
-    y, pullback = role.vjp(x, expected.w)
-    grad_x, grad_w = pullback(expected.u)
-    _, dy = role.jvp(x, expected.w, dx, expected.dw)
-    actual = [y, role(x, expected.w), dy, grad_w, *role_case.unpacked(grad_x)]
-    wanted = [expected.y, expected.y, expected.dy, expected.grad_w, *expected.grad_xs]
-    for array, numbers in zip(actual, wanted, strict=True):
-        assert_equal(array, numbers, case.is_exact)
 
 
 @by_some_fabrication
@@ -115,24 +95,6 @@ def test_no_rows_at_all(role_case, case):
         ).shape[1],
     )
     assert not np.any(pullback(y)[1])
-
-
-@by_linear_role
-@by_fabrication
-def test_dense_matrix_of_a_role(role_case, case):
-    w = integers(1, 2, role_case.length(case))
-    expected = [case.dense(np, each[: each.size - role_case.bias], *role_case.matrix_shape) for each in w]
-    assert_equal(made(role_case, case).matrix(w), np.stack(expected), case.is_exact)
-
-
-@pytest.mark.parametrize("role_case", BILINEAR, ids=lambda role: role.name)
-@by_fabrication
-def test_dense_matrix_of_a_bilinear_role(role_case, case):
-    data = example(role_case, case)
-    W = case.dense(np, data.w, *role_case.matrix_shape)
-    x = data.xs[0]
-    expected = x @ W @ x.T if role_case.name == "bilinear_instance" else x.T @ W @ x
-    assert_equal(made(role_case, case).matrix(x, data.w), expected, case.is_exact)
 
 
 @pytest.mark.parametrize("role_class", [af.ParameterizedInterdependence, af.BilinearInterdependence])

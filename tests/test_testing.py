@@ -22,6 +22,7 @@ class Faulty(Structure):
     inner: Structure
     wrong_rows: Callable | None = None
     wrong_cols: Callable | None = None
+    wrong_dense: Callable | None = None
     wrong_derivative: Callable | None = None
     wrong_degree: int | None = None
     is_own_transpose: bool = False
@@ -52,7 +53,8 @@ class Faulty(Structure):
         return self.inner.cols(x, numbers)
 
     def dense(self, numbers):
-        return self.inner.dense(numbers)
+        a, pull = self.inner.dense(numbers)
+        return (self.wrong_dense(a) if self.wrong_dense else a), pull
 
     def rows_cost(self, rows):
         return self.inner.rows_cost(rows)
@@ -399,6 +401,10 @@ WRONG = {
     ),
     "a length that is one too many": (Miscounting(), "shape_and_length"),
     "a length that is not checked": (Lenient(), "shape_and_length"),
+    "a block that enters twice unsaid": (
+        faulty("Squared", wrong_dense=lambda a: a * abs(a)),
+        "linear_in_each_block",
+    ),
     "a degree that is too low": (Faulty(A @ B, wrong_degree=1), "polynomial_of_its_degree"),
     "factors in the wrong order": (
         Backwards((Dense("S", (2, 2)), Dense("R", (2, 2)))),

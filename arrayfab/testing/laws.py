@@ -22,7 +22,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab.fabrications import Fabrication
 from arrayfab.frozen import cache
-from arrayfab.structures import Chain, Structure
+from arrayfab.structures import Chain, Dense, Structure
 from arrayfab.testing.cases import Case, Trial, is_exact, structure_of, trials, whole
 from arrayfab.testing.magnitudes import largest
 
@@ -208,6 +208,38 @@ def linear_in_x(subject: Any, case: Case) -> None:
         y, z, zero = (_arrays.to_host(a).astype(np.float64) for a in (y, z, zero))
         # What does not depend on the data, a bias, is left out on both sides.
         setting.same(name, name, 2 * (y - zero) + (z - zero) + zero, received, 1e-12)
+
+
+@_law("fabrication")
+def linear_in_each_block(subject: Any, case: Case) -> None:
+    """A block that enters the formula once enters it linearly, whatever the other blocks are."""
+    setting = Setting(subject, replace(case, spread=1))
+    structure, trial = structure_of(subject, case), setting.trials()["W"]
+    (start,), (other,) = trial.numbers(case), trial.numbers(case, "other ")
+
+    def matrix(run, part):
+        w = start.copy()
+        w[..., run] = part
+        return _arrays.to_host(trial.call(case.asarray(w))).astype(np.float64)
+
+    for block, run in trial.blocks.items():
+        if structure is None or _alone(structure, block).degree != 1:
+            continue
+        a, b = start[..., run], other[..., run]
+        zero = matrix(run, 0 * a)  # what does not depend on the block is left out on both sides
+        expected = 2 * (matrix(run, a) - zero) + (matrix(run, b) - zero) + zero
+        setting.same(f"W, block {block}", "W", expected, matrix(run, 2 * a + b), 1e-12)
+
+
+def _alone(part, block):
+    """A formula in which only one block is learned."""
+    if isinstance(part, tuple):
+        return tuple(_alone(each, block) for each in part)
+    if isinstance(part, Dense):
+        return replace(part, is_learned=part.is_learned and part.name == block)
+    if not isinstance(part, Structure):
+        return part
+    return replace(part, **{f.name: _alone(getattr(part, f.name), block) for f in fields(part) if f.init})
 
 
 @_law("fabrication", "matrix")
