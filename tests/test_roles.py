@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from dense_reference import (
     FABRICATIONS,
-    LINEAR,
     ROLES,
     ROWWISE,
     assert_equal,
@@ -16,7 +15,6 @@ from dense_reference import (
 import arrayfab as af
 
 by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name)
-by_linear_role = pytest.mark.parametrize("role_case", LINEAR, ids=lambda role: role.name)
 by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
 
 exact_cases = [case for case in FABRICATIONS if case.is_exact]

@@ -4,7 +4,7 @@ A formula is spelled with ``A @ B``, ``A + B``, ``2.0 * A``, ``A.T``, `kron`, `D
 `Constant`, `Hadamard`, `Reshaped` and `Sigmoid`.
 """
 
-from arrayfab.structures.base import Cost, Cotangents, Numbers, Structure
+from arrayfab.structures.base import Cost, Cotangents, Multilinear, Numbers, Structure
 from arrayfab.structures.chain import Chain, chain
 from arrayfab.structures.formed import Hadamard, Reshaped, Sigmoid, ThroughDense
 from arrayfab.structures.kronecker import Kronecker, kron
@@ -21,6 +21,7 @@ __all__ = [
     "Hadamard",
     "Identity",
     "Kronecker",
+    "Multilinear",
     "Numbers",
     "Reshaped",
     "SideBySide",

@@ -265,6 +265,37 @@ class Structure:
     __rmul__ = __mul__
 
 
+class Multilinear(Structure):
+    """A structure that is linear in each of its children: a product of some kind, or a rearrangement."""
+
+    def with_children(self, *children: Structure) -> Structure:
+        """The same of other children."""
+        raise NotImplementedError(f"{type(self).__name__}.with_children")
+
+    @cached_property
+    def degree(self):
+        degrees = [child.degree for child in self.children]
+        return None if None in degrees else sum(degrees)
+
+    @cached_property
+    def zeroing(self):
+        return next((child.zeroing for child in reversed(self.children) if child.zeroing), None)
+
+    @property
+    def derivative(self):
+        # The product rule: one child moves at a time.
+        from arrayfab.structures.sums import add
+
+        children = self.children
+        return add(
+            *(
+                self.with_children(*children[:i], child.tangent, *children[i + 1 :])
+                for i, child in enumerate(children)
+                if child.learned
+            )
+        )
+
+
 def prime(name: str) -> str:
     """The name of the hole that holds the direction in which hole ``name`` moves."""
     return name + "′"
@@ -283,7 +314,7 @@ def transposed_product(product: Callable, x: Array, numbers: Numbers) -> tuple[A
 
 
 @dataclass(frozen=True)
-class Transposed(Structure):
+class Transposed(Multilinear):
     """``Mᵀ`` of a structure that has no transpose of its own kind."""
 
     inner: Structure
@@ -296,13 +327,8 @@ class Transposed(Structure):
     def children(self):
         return (self.inner,)
 
-    @cached_property
-    def degree(self):
-        return self.inner.degree
-
-    @cached_property
-    def zeroing(self):
-        return self.inner.zeroing
+    def with_children(self, inner):
+        return inner.T
 
     @property
     def T(self):  # type: ignore[override]
@@ -335,7 +361,3 @@ class Transposed(Structure):
 
     def mean_square(self, variance):
         return self.inner.mean_square(variance)
-
-    @property
-    def derivative(self):
-        return self.inner.tangent.T

@@ -10,9 +10,8 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from arrayfab.structures.base import THIN, Cost, Structure
+from arrayfab.structures.base import THIN, Cost, Multilinear, Structure
 from arrayfab.structures.leaves import Dense, Identity
-from arrayfab.structures.sums import add
 
 
 def factors_of(matrix: Structure) -> tuple[Structure, ...]:
@@ -31,7 +30,7 @@ def chain(*matrices: Structure) -> Structure:
 
 
 @dataclass(frozen=True)
-class Chain(Structure):
+class Chain(Multilinear):
     """``F₁ F₂ … F_k``, two or more factors."""
 
     factors: tuple[Structure, ...]
@@ -44,14 +43,8 @@ class Chain(Structure):
     def children(self):
         return self.factors
 
-    @cached_property
-    def degree(self):
-        degrees = [factor.degree for factor in self.factors]
-        return None if None in degrees else sum(degrees)
-
-    @cached_property
-    def zeroing(self):
-        return next((f.zeroing for f in reversed(self.factors) if f.zeroing), None)
+    def with_children(self, *factors):
+        return chain(*factors)
 
     @cached_property
     def T(self):
@@ -90,15 +83,6 @@ class Chain(Structure):
         for factor in self.factors[1:]:
             value *= factor.shape[0]
         return value
-
-    @property
-    def derivative(self):
-        # The product rule: one factor moves at a time.
-        terms = []
-        for i, factor in enumerate(self.factors):
-            if factor.learned:
-                terms.append(chain(*self.factors[:i], factor.tangent, *self.factors[i + 1 :]))
-        return add(*terms)
 
 
 def associate(factors: tuple[Structure, ...], rows: int | None) -> Plan:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from arrayfab.structures.base import Cost, Structure
+from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.leaves import Constant
-from arrayfab.structures.sums import add
 
 
 class ThroughDense(Structure):
@@ -44,7 +43,7 @@ class ThroughDense(Structure):
 
 
 @dataclass(frozen=True)
-class Reshaped(ThroughDense):
+class Reshaped(ThroughDense, Multilinear):
     """The numbers of a matrix, row by row, in another shape."""
 
     inner: Structure
@@ -58,13 +57,8 @@ class Reshaped(ThroughDense):
     def children(self):
         return (self.inner,)
 
-    @cached_property
-    def degree(self):
-        return self.inner.degree
-
-    @cached_property
-    def zeroing(self):
-        return self.inner.zeroing
+    def with_children(self, inner):
+        return Reshaped(inner, self.shape)
 
     def dense(self, numbers):
         a, pull = self.inner.dense(numbers)
@@ -81,13 +75,9 @@ class Reshaped(ThroughDense):
     def mean_square(self, variance):
         return self.inner.mean_square(variance)
 
-    @property
-    def derivative(self):
-        return replace(self, inner=self.inner.tangent)
-
 
 @dataclass(frozen=True)
-class Hadamard(ThroughDense):
+class Hadamard(ThroughDense, Multilinear):
     """``A ∘ B``, entry by entry."""
 
     left: Structure
@@ -105,14 +95,8 @@ class Hadamard(ThroughDense):
     def children(self):
         return (self.left, self.right)
 
-    @cached_property
-    def degree(self):
-        degrees = [child.degree for child in self.children]
-        return None if None in degrees else sum(degrees)
-
-    @cached_property
-    def zeroing(self):
-        return self.right.zeroing or self.left.zeroing
+    def with_children(self, left, right):
+        return Hadamard(left, right)
 
     @cached_property
     def T(self):
@@ -138,13 +122,6 @@ class Hadamard(ThroughDense):
 
     def mean_square(self, variance):
         return self.left.mean_square(variance) * self.right.mean_square(variance)
-
-    @property
-    def derivative(self):
-        dleft, dright = self.left.tangent, self.right.tangent
-        terms = [Hadamard(dleft, self.right)] if dleft else []
-        terms += [Hadamard(self.left, dright)] if dright else []
-        return add(*terms)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from arrayfab.structures.base import Cost, Structure
+from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.leaves import Identity
-from arrayfab.structures.sums import add
 
 
 def kron(left: Structure, right: Structure) -> Structure:
@@ -32,7 +31,7 @@ def _padded(factors):
 
 
 @dataclass(frozen=True)
-class Kronecker(Structure):
+class Kronecker(Multilinear):
     """``A ⊗ B`` for ``A ∈ R^{p×q}`` and ``B ∈ R^{s×t}``, of shape ``(p s, q t)``.
 
     With a row of ``x`` seen as a matrix ``X ∈ R^{p×s}``, the row of ``x (A ⊗ B)`` is ``Aᵀ X B``.
@@ -50,14 +49,8 @@ class Kronecker(Structure):
     def children(self):
         return (self.left, self.right)
 
-    @cached_property
-    def degree(self):
-        degrees = [child.degree for child in self.children]
-        return None if None in degrees else sum(degrees)
-
-    @cached_property
-    def zeroing(self):
-        return self.right.zeroing or self.left.zeroing
+    def with_children(self, left, right):
+        return kron(left, right)
 
     @cached_property
     def T(self):
@@ -127,13 +120,6 @@ class Kronecker(Structure):
 
     def mean_square(self, variance):
         return self.left.mean_square(variance) * self.right.mean_square(variance)
-
-    @property
-    def derivative(self):
-        dleft, dright = self.left.tangent, self.right.tangent
-        terms = [kron(dleft, self.right)] if dleft else []
-        terms += [kron(self.left, dright)] if dright else []
-        return add(*terms)
 
 
 def _left_cost(left: Structure, rows: int, width: int) -> Cost:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from arrayfab.structures.base import Cost, Structure, prime
+from arrayfab.structures.base import Cost, Multilinear, Structure, prime
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Dense(Structure):
 
 
 @dataclass(frozen=True)
-class Diagonal(Structure):
+class Diagonal(Multilinear):
     """``diag(v)`` for the row ``v`` in a hole of shape ``(1, n)``."""
 
     vector: Dense
@@ -115,13 +115,8 @@ class Diagonal(Structure):
     def children(self):
         return (self.vector,)
 
-    @cached_property
-    def degree(self):
-        return self.vector.degree
-
-    @cached_property
-    def zeroing(self):
-        return self.vector.zeroing
+    def with_children(self, vector):
+        return Diagonal(vector)
 
     @property
     def T(self):
@@ -150,10 +145,6 @@ class Diagonal(Structure):
 
     def mean_square(self, variance):
         return self.vector.mean_square(variance) / self.shape[0]
-
-    @property
-    def derivative(self):
-        return Diagonal(self.vector.derivative)
 
 
 @dataclass(frozen=True)
