@@ -16,7 +16,8 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.fabrications.base import Blueprint, Fabrication, as_size, blueprint, settle_sizes
+from arrayfab.fabrications.base import Fabrication
+from arrayfab.fabrications.blueprint import Blueprint, as_size, blueprint, settle_sizes
 from arrayfab.layer import Parameterless
 from arrayfab.structures import Constant, Cost, Cotangents, Dense, Numbers, Structure, side_by_side
 from arrayfab.structures.base import prime

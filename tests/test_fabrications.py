@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import arrayfab as af
-from arrayfab.fabrications.base import blueprint, nearest_factor
+from arrayfab.fabrications.base import nearest_factor
+from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Gaussian
 
 by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)

@@ -20,7 +20,8 @@ from arrayfab.layer import Layer
 from arrayfab.structures import Structure
 from arrayfab.testing import laws, namespaces, strategies
 from arrayfab.testing.cases import Case
-from arrayfab.testing.laws import LAWS, LawBroken
+from arrayfab.testing.laws import LAWS
+from arrayfab.testing.setting import LawBroken
 
 __all__ = [
     "Case",

@@ -13,7 +13,7 @@ from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab.composition import Sequential
 from arrayfab.fabrications import Fabrication
-from arrayfab.fabrications.base import blueprint
+from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Frozen
 from arrayfab.layer import Layer
 from arrayfab.roles import ParameterizedInterdependence, Reconciliation, Role, prepared

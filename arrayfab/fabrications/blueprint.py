@@ -1,0 +1,140 @@
+"""A formula at one shape: what fills its holes, and where in ``w`` its learned blocks lie."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from arrayfab import _arrays
+from arrayfab._arrays import Array, Backend
+from arrayfab.frozen import Frozen, cache
+from arrayfab.structures import Cotangents, Numbers, Structure
+from arrayfab.structures.base import prime
+
+if TYPE_CHECKING:
+    from arrayfab.fabrications.base import Fabrication
+
+# The variances of w among which one is sought, as powers of two.
+_EXPONENTS = (-100.0, 100.0)
+
+
+class Blueprint:
+    """A formula at one shape, and where in ``w`` its learned blocks lie."""
+
+    def __init__(
+        self, owner: str, learned: Mapping[str, tuple], frozen: Mapping[str, Any], structure: Structure
+    ):
+        self.owner, self.frozen, self.structure = owner, frozen, structure
+        self.blocks: list[tuple[str, slice, tuple[int, int]]] = []
+        self.size = 0
+        for name, shape in learned.items():
+            start, self.size = self.size, self.size + math.prod(shape)
+            self.blocks.append((name, slice(start, self.size), shape))
+
+    def numbers(self, w: Array, given: Mapping[str, Array] | None = None) -> Numbers:
+        """The holes filled: from ``w``, from the frozen matrices, and with what is given."""
+        backend = _arrays.check_real_floating(self.owner, "w", w)
+        arrays = self.split(w, backend)
+        if self.frozen:
+            self._add_frozen(arrays, w, backend)
+        if given:
+            arrays |= given
+        return Numbers(backend, arrays, w)
+
+    def moving(self, dw: Array, w: Array, numbers: Numbers) -> dict[str, Array]:
+        """The primed holes filled from ``dw``, a direction in which ``w`` moves."""
+        _arrays.check_alike(self.owner, "w", w, "dw", dw)
+        _arrays.check_shape(self.owner, "dw", dw, tuple(w.shape))
+        return {prime(name): block for name, block in self.split(dw, numbers).items()}
+
+    def split(self, w: Array, backend: Backend | Numbers) -> dict[str, Array]:
+        shape = tuple(w.shape)
+        if not shape or shape[-1] != self.size:
+            raise ValueError(
+                f"{self.owner}: w must hold {self.size} numbers along its last axis, got shape {shape}"
+            )
+        lead, reshape = shape[:-1], backend.reshape
+        return {name: reshape(w[..., run], lead + block) for name, run, block in self.blocks}
+
+    def _add_frozen(self, arrays, w, backend):
+        device = _arrays.device_of(w)
+        for name, frozen in self.frozen.items():
+            if isinstance(frozen, Frozen):
+                arrays[name] = cache.get(frozen, backend.xp, w.dtype, device)
+            else:
+                xp = _arrays.backend_of(self.owner, name, frozen).xp
+                if xp is backend.xp and xp.isdtype(frozen.dtype, "bool"):  # a mask
+                    frozen = xp.astype(frozen, w.dtype)
+                _arrays.check_alike(self.owner, "w", w, name, frozen)
+                arrays[name] = frozen
+
+    def join(self, cotangents: Cotangents, numbers: Numbers, w: Array) -> Array:
+        """The cotangent of ``w``."""
+        lead = tuple(w.shape[:-1])
+        parts = [
+            numbers.reshape(cotangents.take(name, lead + shape), (*lead, run.stop - run.start))
+            for name, run, shape in self.blocks
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return numbers.xp.concat(parts, axis=-1) if parts else numbers.full(tuple(w.shape), 0.0)
+
+    def reaches(self, mean_square: float) -> bool:
+        """Whether some scale of ``w`` gives the entries of the matrix that mean square."""
+        low, high = (self.structure.mean_square(2.0**exponent) for exponent in _EXPONENTS)
+        return low < mean_square < high
+
+    def scale(self, mean_square: float) -> float:
+        """The standard deviation in ``w`` that gives the entries of the matrix their mean square."""
+        low, high = _EXPONENTS
+        if not self.reaches(mean_square):
+            reach = [self.structure.mean_square(2.0**exponent) for exponent in _EXPONENTS]
+            raise ValueError(
+                f"{self.owner}: no scale of w gives the entries of W a variance of {mean_square:g}, it stays "
+                f"between {reach[0]:.3g} and {reach[1]:.3g}; scale the fabrication itself, "
+                "for example 0.1 * fabrication"
+            )
+        for _ in range(80):
+            middle = (low + high) / 2
+            is_low = self.structure.mean_square(2.0**middle) < mean_square
+            low, high = (middle, high) if is_low else (low, middle)
+        return 2.0 ** (low / 2)
+
+    def zeroing(self) -> np.ndarray:
+        """Where in ``w`` zeros make the matrix zero."""
+        names = self.structure.zeroing
+        if names is None:
+            raise ValueError(f"{self.owner}: no learned block can be zeroed to make W zero")
+        return np.concatenate([np.r_[run] for name, run, _ in self.blocks if name in names])
+
+
+@lru_cache(maxsize=1024)
+def blueprint(fabrication: Fabrication, n: int, D: int) -> Blueprint:
+    """The blueprint of a fabrication at one shape; built once."""
+    n, D = as_size(fabrication, "n", n), as_size(fabrication, "D", D)
+    return Blueprint(str(fabrication), *fabrication._parts(n, D, ""))
+
+
+def is_integer(value: Any) -> bool:
+    """Whether ``value`` is a whole number, NumPy's included, but no boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def as_size(owner: Any, name: str, value: Any) -> int:
+    """``value`` as a plain int, which cannot overflow; ValueError unless it is a positive integer."""
+    if not (is_integer(value) and value > 0):
+        raise ValueError(f"{owner}: {name} must be a positive integer, got {value!r}")
+    return int(value)
+
+
+def settle_sizes(owner: Any, *names: str) -> None:
+    """Make plain ints of a frozen dataclass's sizes; those that are None stay so."""
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None:
+            object.__setattr__(owner, name, as_size(owner, name, value))
