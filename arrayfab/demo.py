@@ -131,7 +131,7 @@ def train(
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": iterations},
-        callback=lambda intermediate_result: on_iteration() and None,
+        callback=lambda intermediate_result: on_iteration(),
     )
     seconds = time.perf_counter() - start
     w = _arrays.from_host(fit.x, xp, x.dtype, None)

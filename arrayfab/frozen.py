@@ -24,8 +24,6 @@ import numpy as np
 
 from arrayfab._arrays import Array, from_host
 
-SCHEME = "philox4x64-v1"
-
 _CHUNK = 1 << 16  # entries drawn at a time: what stays in a core's cache
 
 

@@ -68,7 +68,7 @@ class Role:
 
     def num_parameters(self) -> int:
         """The length ``l`` of ``w``."""
-        return sum(math.prod(shape) for shape in self._parts()[0].values())
+        return blueprint(self.fabrication, *self._matrix_shape()).size
 
     def cost(self, *shapes: tuple[int, ...]) -> Cost:
         """What a call takes for data of these shapes, one shape for every input."""
@@ -252,6 +252,10 @@ class Reconciliation(Role):
 
     def _variance(self):
         return 1.0 / self.D
+
+    def num_parameters(self) -> int:
+        """The length ``l`` of ``w``, the bias included."""
+        return super().num_parameters() + (self.n if self.bias else 0)
 
     def init(self, **options):
         w = super().init(**options)

@@ -98,6 +98,12 @@ class Trial:
         """The same as arrays of the case's namespace."""
         return [case.asarray(numbers) for numbers in self.numbers(case, salt)]
 
+    def pulled(self, case: Case, arrays: list[Array]) -> tuple[Array, np.ndarray, tuple[Array, ...]]:
+        """The result, a cotangent for it on the host, and the gradients that the pullback makes of it."""
+        y, pull = self.vjp(*arrays)
+        u = case.integers("u", tuple(y.shape))
+        return y, u, pull(case.asarray(u))
+
 
 def trials(subject: Any, case: Case) -> dict[str, Trial]:
     """What is under test for a subject, by name."""
@@ -111,6 +117,15 @@ def trials(subject: Any, case: Case) -> dict[str, Trial]:
     if isinstance(subject, Structure):
         return _of_structure(subject, case)
     return {"y": _of_role(subject, case)}
+
+
+def fits(fabrication: Fabrication, n: int, D: int) -> bool:
+    """Whether a fabrication's hyper-parameters allow an ``n × D`` matrix."""
+    try:
+        fabrication.num_parameters(n, D)
+    except ValueError:
+        return False
+    return True
 
 
 def whole(subject: Any, case: Case) -> Any:

@@ -12,7 +12,7 @@ import functools
 import math
 import pickle
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from typing import Any
@@ -23,7 +23,7 @@ from arrayfab import _arrays
 from arrayfab.fabrications import Fabrication
 from arrayfab.frozen import cache
 from arrayfab.structures import Chain, Dense, Structure
-from arrayfab.testing.cases import Case, structure_of, trials
+from arrayfab.testing.cases import Case, fits, structure_of, trials
 from arrayfab.testing.setting import LawBroken, Setting, short
 
 
@@ -248,9 +248,8 @@ def vjp_matches_differences(subject: Any, case: Case) -> None:
     setting = Setting(subject, case)
     for name, trial, on_host in setting.pairs():
         numbers = trial.numbers(case)
-        y, pull = trial.vjp(*map(case.asarray, numbers))
-        u = case.integers("u", tuple(y.shape))
-        for i, (array, gradient) in enumerate(zip(trial.shapes, pull(case.asarray(u)), strict=True)):
+        _, u, gradients = trial.pulled(case, list(map(case.asarray, numbers)))
+        for i, (array, gradient) in enumerate(zip(trial.shapes, gradients, strict=True)):
             expected = np.zeros(trial.shapes[array])
             for index in np.ndindex(expected.shape):
                 steps = [np.zeros(a.shape) for a in numbers]
@@ -303,11 +302,10 @@ def pairing(subject: Any, case: Case) -> None:
     setting = Setting(subject, case)
     for name, trial in setting.trials().items():
         arrays, steps = trial.arrays(case), trial.numbers(case, "direction ")
-        y, pull = trial.vjp(*arrays)
-        u = case.integers("u", tuple(y.shape))
+        _, u, gradients = trial.pulled(case, arrays)
         _, dy = trial.jvp(arrays, list(map(case.asarray, steps)))
-        gradients = map(_arrays.to_host, pull(case.asarray(u)))
-        backward = sum(np.sum(g.astype(np.float64) * d) for g, d in zip(gradients, steps, strict=True))
+        on_host = [_arrays.to_host(g).astype(np.float64) for g in gradients]
+        backward = sum(np.sum(g * d) for g, d in zip(on_host, steps, strict=True))
         forward = np.sum(u * _arrays.to_host(dy))
         setting.same(f"pairing of {name}", name, np.asarray(forward), np.asarray(backward), 1e-12)
 
@@ -340,9 +338,7 @@ def batch_equals_loop(subject: Any, case: Case) -> None:
         if not any(batched):
             continue
         numbers = trial.numbers(case)
-        y, pull = trial.vjp(*map(case.asarray, numbers))
-        u = case.integers("u", tuple(y.shape))
-        gradients = pull(case.asarray(u))
+        y, u, gradients = trial.pulled(case, list(map(case.asarray, numbers)))
         values, totals = [], [np.zeros(shape) for shape in trial.shapes.values()]
         for index in np.ndindex(case.batch):
             one = [case.asarray(a[index] if b else a) for a, b in zip(numbers, batched, strict=True)]
@@ -361,11 +357,10 @@ def namespace_dtype_and_device_kept(subject: Any, case: Case) -> None:
     """Results and gradients live where the data live, in their dtype."""
     for name, trial in trials(subject, case).items():
         arrays = trial.arrays(case)
-        y, pull = trial.vjp(*arrays)
-        u = case.asarray(case.integers("u", tuple(y.shape)))
+        y, _, gradients = trial.pulled(case, arrays)
         steps = [case.asarray(d) for d in trial.numbers(case, "direction ")]
         results = {f"{name}": y, f"derivative of {name}": trial.jvp(arrays, steps)[1]}
-        results |= {f"gradient of {name} in {a}": g for a, g in zip(trial.shapes, pull(u), strict=True)}
+        results |= {f"gradient of {name} in {a}": g for a, g in zip(trial.shapes, gradients, strict=True)}
         for what, result in results.items():
             if not case.home.owns(result):
                 raise LawBroken(
@@ -437,7 +432,7 @@ def no_dense_allocation(subject: Any, case: Case) -> None:
 
     Nothing is asked where the learned numbers are a sizeable part of the matrix themselves.
     """
-    side = next((side for side in _SIDES if _fits(subject, side)), None)
+    side = next((side for side in _SIDES if fits(subject, side, side)), None)
     if side is None or subject.num_parameters(side, side) > side * side // 16:
         return
     role = trials(subject, Case(n=side, D=side))["x @ W"]
@@ -456,14 +451,6 @@ def no_dense_allocation(subject: Any, case: Case) -> None:
 _SIDES = (1024, 1080, 1155)  # between them, they have most small factors
 
 
-def _fits(fabrication, side):
-    try:
-        fabrication.num_parameters(side, side)
-    except ValueError:
-        return False
-    return True
-
-
 def _run(trial, arrays):
     y, pull = trial.vjp(*arrays)
     pull(y)
@@ -479,11 +466,10 @@ def works_under_jax_jit(subject: Any, case: Case) -> None:
     for name, trial in setting.trials().items():
         arrays = trial.arrays(case)
         compiled = jax.jit(trial.call)(*arrays)
-        y, pull = trial.vjp(*arrays)
-        u = case.asarray(case.integers("u", tuple(y.shape)))
+        y, u, plain = trial.pulled(case, arrays)
         setting.same(f"compiled {name}", name, np.asarray(y, np.float64), compiled)
-        gradients = jax.jit(lambda u, *a, vjp=trial.vjp: vjp(*a)[1](u))(u, *arrays)
-        for array, expected, gradient in zip(trial.shapes, pull(u), gradients, strict=True):
+        gradients = jax.jit(lambda u, *a, vjp=trial.vjp: vjp(*a)[1](u))(case.asarray(u), *arrays)
+        for array, expected, gradient in zip(trial.shapes, plain, gradients, strict=True):
             what = f"compiled gradient of {name} in {array}"
             setting.same(what, name, np.asarray(expected, np.float64), gradient)
 
@@ -496,10 +482,9 @@ def jax_differentiates_it_alike(subject: Any, case: Case) -> None:
     setting = Setting(subject, case)
     for name, trial in setting.trials().items():
         arrays = trial.arrays(case)
-        y, pull = trial.vjp(*arrays)
-        u = case.asarray(case.integers("u", tuple(y.shape)))
-        expected = jax.vjp(trial.call, *arrays)[1](u)
-        for array, wanted, gradient in zip(trial.shapes, expected, pull(u), strict=True):
+        _, u, gradients = trial.pulled(case, arrays)
+        expected = jax.vjp(trial.call, *arrays)[1](case.asarray(u))
+        for array, wanted, gradient in zip(trial.shapes, expected, gradients, strict=True):
             setting.same_gradient(name, trial, array, np.asarray(wanted, np.float64), gradient, 0.0)
 
 
@@ -511,13 +496,13 @@ def torch_differentiates_it_alike(subject: Any, case: Case) -> None:
     setting = Setting(subject, case)
     for name, trial in setting.trials().items():
         arrays = trial.arrays(case)
-        y, pull = trial.vjp(*arrays)
-        u = case.asarray(case.integers("u", tuple(y.shape)))
+        _, u, gradients = trial.pulled(case, arrays)
         leaves = [array.clone().requires_grad_() for array in arrays]
         result = trial.call(*leaves)
-        used = result.requires_grad
-        expected = torch.autograd.grad(result, leaves, u, allow_unused=True) if used else [None] * len(leaves)
-        for array, wanted, gradient in zip(trial.shapes, expected, pull(u), strict=True):
+        expected: Sequence[Any] = [None] * len(leaves)
+        if result.requires_grad:
+            expected = torch.autograd.grad(result, leaves, case.asarray(u), allow_unused=True)
+        for array, wanted, gradient in zip(trial.shapes, expected, gradients, strict=True):
             zero = np.zeros(trial.shapes[array])
             host = zero if wanted is None else _arrays.to_host(wanted).astype(np.float64)
             setting.same_gradient(name, trial, array, host, gradient, 0.0)

@@ -14,7 +14,7 @@ from arrayfab import fabrications as fab
 from arrayfab.catalogue import VARIANTS
 from arrayfab.fabrications import Fabrication
 from arrayfab.testing import namespaces as spaces
-from arrayfab.testing.cases import Case
+from arrayfab.testing.cases import Case, fits
 
 _SIDE = 6  # shapes reach up to here: large enough for all of a formula's sizes to differ
 
@@ -35,7 +35,7 @@ def shapes(fabrication: Fabrication | None = None, side: int = _SIDE) -> st.Sear
     fitting = {
         n: columns
         for n in every
-        if (columns := [D for D in every if fabrication is None or _fits(fabrication, n, D)])
+        if (columns := [D for D in every if fabrication is None or fits(fabrication, n, D)])
     }
     if fabrication is not None and not fitting:
         try:
@@ -45,14 +45,6 @@ def shapes(fabrication: Fabrication | None = None, side: int = _SIDE) -> st.Sear
     # One size after the other: each then shrinks by itself.
     rows = st.sampled_from(list(fitting))
     return rows.flatmap(lambda n: st.sampled_from(fitting[n]).map(lambda D: (n, D)))
-
-
-def _fits(fabrication, n, D):
-    try:
-        fabrication.num_parameters(n, D)
-    except ValueError:
-        return False
-    return True
 
 
 def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
@@ -86,7 +78,7 @@ _COMPILING = ("jax", "dask")
 
 def _few(fabrication):
     """The shapes up to 4 × 4 that fit, or all up to 6 × 6 where none does."""
-    every = [(n, D) for n in range(1, 7) for D in range(1, 7) if _fits(fabrication, n, D)]
+    every = [(n, D) for n in range(1, 7) for D in range(1, 7) if fits(fabrication, n, D)]
     return [shape for shape in every if max(shape) <= 4] or every
 
 
