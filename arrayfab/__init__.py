@@ -16,6 +16,7 @@ from arrayfab.fabrications import (
     Masked,
     RandomMatrixAdaption,
     RandomMatrixHypernet,
+    Seeded,
 )
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.roles import (
@@ -51,6 +52,7 @@ __all__ = [
     "RandomMatrixHypernet",
     "Reconciliation",
     "Reshape",
+    "Seeded",
     "Sequential",
     "StructuredMatrix",
 ]

@@ -108,6 +108,11 @@ def check_shape(owner: str, name: str, x: Array, expected: tuple[int, ...]) -> N
         raise ValueError(f"{owner}: {name} must have shape {expected}, got {tuple(x.shape)}")
 
 
+def is_cupy(xp: ModuleType) -> bool:
+    """Whether ``xp`` makes arrays of CuPy."""
+    return _spelled(xp) == "cupy"
+
+
 def _spelled(xp: ModuleType) -> str:
     return xp.__name__.removeprefix("array_api_compat.")
 

@@ -114,7 +114,8 @@ class fabrication(_Function):
         return vars(self) | {"_drawn_at": None}  # a namespace cannot be pickled
 
     def _core(self) -> core.Fabrication:
-        return self._made_of(**{field.name: getattr(self, field.name) for field in fields(self._made_of)})
+        names = [field.name for field in fields(self._made_of) if field.name != "storage"]
+        return self._made_of(**{name: getattr(self, name) for name in names})
 
     def _at(self, n, D, w) -> core.Fabrication:
         """arrayfab's fabrication, for a product with ``w``."""
@@ -408,7 +409,8 @@ def _class(name: str, base: type, made_of: Any, doc: str | None, order: dict, hy
 
 def _row(key: str, made_of: Any, base: type = fabrication, /, name="", fixed=(), **hyper) -> Any:
     """A reconciliation: tinybig's name for it, arrayfab's fabrication, hyper-parameters with defaults."""
-    frozen = {{"mask": "mask_matrix"}.get(block, block): _frozen(block) for block in made_of().frozen(1, 1)}
+    blocks = made_of().frozen(1, 1) if issubclass(made_of, core.Seeded) else ()
+    frozen = {{"mask": "mask_matrix"}.get(block, block): _frozen(block) for block in blocks}
     order = {"name": name or f"{key}_reconciliation", **hyper, "device": "cpu", "seed": 0}
     return _class(
         f"{key}_reconciliation", base, made_of, made_of.__doc__, order, hyper, **frozen, **dict(fixed)

@@ -58,7 +58,7 @@ VALUES = {
     ),
     "rank that is a boolean": (lambda: af.LowRank(r=True), "r must be a positive integer, got True"),
     "negative p": (lambda: af.LPHM(p=-1), "p must be a positive integer, got -1"),
-    "probability": (lambda: af.Masked(p=1.5), "Masked(p=1.5, seed=0): p must be a probability, got 1.5"),
+    "probability": (lambda: af.Masked(p=1.5), "Masked(seed=0, p=1.5): p must be a probability, got 1.5"),
     "seed": (lambda: af.Masked(seed=-1), "seed must be an integer from 0 to 2**64 - 1, got -1"),
     "large seed": (lambda: af.Hypernet(seed=1 << 64), "seed must be an integer from 0 to 2**64 - 1"),
     "no rows of a matrix": (
@@ -176,12 +176,12 @@ VALUES = {
     ),
     "variance of a hypernet": (
         lambda: af.RandomMatrixHypernet().init(8, 8, rng=0, variance=1.0),
-        "RandomMatrixHypernet(r=2, l=64, hidden_dim=128, seed=0): no scale of w gives the entries of W "
+        "RandomMatrixHypernet(seed=0, r=2, l=64, hidden_dim=128): no scale of w gives the entries of W "
         "a variance of 1, it stays between 64 and",
     ),
     "zeroing a hypernet": (
         lambda: af.Hypernet().init(4, 4, rng=0, zero=True),
-        "Hypernet(l=64, hidden_dim=128, seed=0): no learned block can be zeroed to make W zero",
+        "Hypernet(seed=0, l=64, hidden_dim=128): no learned block can be zeroed to make W zero",
     ),
     "sum of shapes that do not fit": (
         lambda: (af.Full() + af.Hypercomplex(p=2, q=2)).num_parameters(3, 4),

@@ -200,7 +200,7 @@ def test_a_structured_matrix_survives_pickling_and_copying():
 
 def test_a_block_that_is_learned_and_frozen_is_refused():
     @dataclass(frozen=True, kw_only=True)
-    class Both(af.Fabrication):
+    class Both(af.Seeded):
         def blocks(self, n, D):
             return {"A": (n, D)}
 

@@ -8,11 +8,12 @@ from arrayfab.structures import (
     Constant,
     Dense,
     Diagonal,
-    Hadamard,
     Identity,
-    Reshaped,
     Sigmoid,
+    Streamed,
+    hadamard,
     kron,
+    reshaped,
     side_by_side,
 )
 from arrayfab.testing import parametrize_with_checks
@@ -83,12 +84,15 @@ MATRICES = [
     kron(A, B),
     A @ B,
     A @ B + Diagonal(v),
-    Hadamard(A, B.T),
+    hadamard(A, B.T),
     Sigmoid(A),
-    Reshaped(A, (3, 2)),
+    reshaped(A, (3, 2)),
     Constant((2, 3), 2.0),
     Identity((2, 3)),
     side_by_side((A, Dense("C", (2, 1)))),
+    A @ Streamed("F", (3, 2)),
+    hadamard(A, Streamed("F", (2, 3))),
+    reshaped(v @ Streamed("F", (6, 2)).T, (3, 2)),
 ]
 
 

@@ -252,8 +252,11 @@ class Swapped(af.Hypercomplex):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeedIgnored(af.LowRank):
-    seed: int = 0
+class SeedIgnored(af.Seeded):
+    r: int = 2
+
+    def blocks(self, n, D):
+        return {"A": (n, self.r), "Bt": (self.r, D)}
 
     def frozen(self, n, D):
         return {"C": Gaussian(n, D)}
@@ -263,7 +266,7 @@ class SeedIgnored(af.LowRank):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Redrawn(af.LowRank):
+class Redrawn(SeedIgnored):
     def frozen(self, n, D):
         return {"C": Gaussian(n, D)}
 

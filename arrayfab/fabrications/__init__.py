@@ -1,6 +1,6 @@
 """Fabrications: formulas that turn a vector of learned numbers into a matrix."""
 
-from arrayfab.fabrications.base import Fabrication, Scaled, SumOf, WithFrozen
+from arrayfab.fabrications.base import Fabrication, Scaled, Seeded, SumOf, WithFrozen
 from arrayfab.fabrications.dense import (
     Constant,
     DuplicatedDiagonalPadding,
@@ -29,6 +29,7 @@ __all__ = [
     "RandomMatrixAdaption",
     "RandomMatrixHypernet",
     "Scaled",
+    "Seeded",
     "SumOf",
     "WithFrozen",
 ]

@@ -15,7 +15,10 @@ from arrayfab._arrays import Array
 from arrayfab.fabrications.blueprint import blueprint, is_integer, settle_sizes
 from arrayfab.frozen import Frozen, Law
 from arrayfab.matrix import StructuredMatrix
-from arrayfab.structures import Cost, Cotangents, Dense, Structure, add
+from arrayfab.structures import Cost, Cotangents, Dense, Streamed, Structure, add, streamed
+
+#: Frozen blocks that have more numbers than this, all together, are streamed where nothing else is said.
+CACHED_AT_MOST = 1 << 27
 
 # A field annotated so is a size: positive, or left out. Annotations may be postponed or not.
 _SIZES = ("int", "int | None", int, int | None)
@@ -25,8 +28,8 @@ _SIZES = ("int", "int | None", int, int | None)
 class Fabrication:
     """``ψ``: a vector ``w ∈ R^l`` of learned numbers in, a matrix ``W ∈ R^{n×D}`` out.
 
-    A variant is a frozen dataclass of hyper-parameters that says which `blocks` are learned, which
-    are `frozen`, and what the `matrix` is. Everything else follows.
+    A variant is a frozen dataclass of hyper-parameters that says which `blocks` are learned and what the
+    `matrix` is. Everything else follows. One with frozen blocks derives from `Seeded`.
     """
 
     def blocks(self, n: int, D: int) -> dict[str, tuple[int, ...]]:
@@ -36,21 +39,12 @@ class Fabrication:
         """
         return {}
 
-    def frozen(self, n: int, D: int) -> dict[str, Law]:
-        """The blocks that are drawn from ``seed`` and never learned."""
-        return {}
-
     def matrix(self, n: int, D: int, **holes: Dense) -> Structure:
-        """The formula, given a hole for every block of `blocks` and `frozen`."""
+        """The formula, given a hole for every block."""
         raise NotImplementedError(f"{type(self).__name__}.matrix")
 
     def __post_init__(self):
         settle_sizes(self, *(f.name for f in fields(self) if f.type in _SIZES and f.name != "seed"))
-        seed = getattr(self, "seed", None)
-        if seed is not None:
-            if not (is_integer(seed) and 0 <= seed < 1 << 64):
-                raise ValueError(f"{self}: seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
-            object.__setattr__(self, "seed", int(seed))
 
     def num_parameters(self, n: int, D: int) -> int:
         """The length ``l`` of the vector that fabricates an ``n × D`` matrix."""
@@ -194,20 +188,63 @@ class Fabrication:
     def _parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict, Structure]:
         """Learned shapes, frozen matrices and the formula, with names prefixed."""
         learned = {name: _as_matrix(shape) for name, shape in self.blocks(n, D).items()}
-        laws = self.frozen(n, D)
-        if both := learned.keys() & laws.keys():
+        frozen, holes = self._frozen_parts(n, D, prefix)
+        if both := learned.keys() & holes.keys():
             raise ValueError(f"{self}: blocks {sorted(both)} are learned and frozen at once")
-        holes = {name: Dense(prefix + name, shape) for name, shape in learned.items()}
-        for name, law in laws.items():
-            holes[name] = Dense(prefix + name, (law.n, law.D), is_learned=False, moment=law.moment)
+        holes |= {name: Dense(prefix + name, shape) for name, shape in learned.items()}
         structure = self.matrix(n, D, **holes)
         if structure.shape != (n, D):
             raise ValueError(f"{self}: the formula has shape {structure.shape}, expected {(n, D)}")
-        return (
-            {prefix + name: shape for name, shape in learned.items()},
-            {prefix + name: Frozen(getattr(self, "seed", 0), name, law) for name, law in laws.items()},
-            structure,
-        )
+        return {prefix + name: shape for name, shape in learned.items()}, frozen, structure
+
+    def _frozen_parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict]:
+        """Frozen matrices, with names prefixed, and their holes."""
+        return {}, {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeded(Fabrication):
+    """A fabrication with frozen blocks, which are drawn from its seed and never learned.
+
+    Parameters
+    ----------
+    seed : int
+        From 0 to ``2**64 - 1``. The same seed gives the same numbers everywhere.
+    storage : str, optional
+        ``"cached"`` keeps the frozen blocks in memory, in ``arrayfab.frozen.cache``. ``"streamed"`` draws
+        those of more than ``arrayfab.structures.streamed.TILE`` numbers anew, a tile at a time, in every
+        product, pullback and ``to_dense``, and holds one tile. Left out, blocks are cached as long as all
+        of them together have at most `CACHED_AT_MOST` numbers.
+    """
+
+    seed: int = 0
+    storage: str | None = field(default=None, repr=False)
+
+    def frozen(self, n: int, D: int) -> dict[str, Law]:
+        """The frozen blocks, and the law of their entries."""
+        raise NotImplementedError(f"{type(self).__name__}.frozen")
+
+    def __post_init__(self):
+        super().__post_init__()
+        seed = self.seed
+        if not (is_integer(seed) and 0 <= seed < 1 << 64):
+            raise ValueError(f"{self}: seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
+        object.__setattr__(self, "seed", int(seed))
+        if self.storage not in (None, "cached", "streamed"):
+            raise ValueError(f"{self}: storage must be 'cached', 'streamed' or None, got {self.storage!r}")
+
+    def _frozen_parts(self, n, D, prefix):
+        frozen = {name: Frozen(self.seed, name, law) for name, law in self.frozen(n, D).items()}
+        is_large = sum(matrix.size for matrix in frozen.values()) > CACHED_AT_MOST
+        streams = self.storage == "streamed" or (self.storage is None and is_large)
+        holes: dict[str, Structure] = {}
+        for name, matrix in frozen.items():
+            moment = matrix.law.moment
+            if streams and matrix.size > streamed.TILE:
+                holes[name] = Streamed(prefix + name, matrix.shape, moment)
+            else:
+                holes[name] = Dense(prefix + name, matrix.shape, is_learned=False, moment=moment)
+        return {prefix + name: matrix for name, matrix in frozen.items()}, holes
 
 
 @dataclass(frozen=True, kw_only=True)

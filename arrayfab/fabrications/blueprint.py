@@ -12,8 +12,8 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend
-from arrayfab.frozen import Frozen, cache
-from arrayfab.structures import Cotangents, Numbers, Structure
+from arrayfab.frozen import Frozen, Stream, cache
+from arrayfab.structures import Cotangents, Numbers, Streamed, Structure
 from arrayfab.structures.base import prime
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Blueprint:
         self, owner: str, learned: Mapping[str, tuple], frozen: Mapping[str, Any], structure: Structure
     ):
         self.owner, self.frozen, self.structure = owner, frozen, structure
+        self.streamed = {hole.name for hole in structure.leaves if isinstance(hole, Streamed)}
         self.blocks: list[tuple[str, slice, tuple[int, int]]] = []
         self.size = 0
         for name, shape in learned.items():
@@ -64,14 +65,16 @@ class Blueprint:
     def _add_frozen(self, arrays, w, backend):
         device = _arrays.device_of(w)
         for name, frozen in self.frozen.items():
-            if isinstance(frozen, Frozen):
-                arrays[name] = cache.get(frozen, backend.xp, w.dtype, device)
-            else:
+            if not isinstance(frozen, Frozen):
                 xp = _arrays.backend_of(self.owner, name, frozen).xp
                 if xp is backend.xp and xp.isdtype(frozen.dtype, "bool"):  # a mask
                     frozen = xp.astype(frozen, w.dtype)
                 _arrays.check_alike(self.owner, "w", w, name, frozen)
                 arrays[name] = frozen
+            elif name in self.streamed:
+                arrays[name] = Stream(frozen, w)
+            else:
+                arrays[name] = cache.get(frozen, backend.xp, w.dtype, device)
 
     def join(self, cotangents: Cotangents, numbers: Numbers, w: Array) -> Array:
         """The cotangent of ``w``."""

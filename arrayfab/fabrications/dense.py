@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arrayfab.fabrications.base import Fabrication, split_evenly
+from arrayfab.fabrications.base import Fabrication, Seeded, split_evenly
 from arrayfab.frozen import Bernoulli
 from arrayfab.structures import Constant as ConstantMatrix
-from arrayfab.structures import Hadamard, Identity, kron
+from arrayfab.structures import Identity, hadamard, kron
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +40,10 @@ class Eye(Fabrication):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Masked(Fabrication):
+class Masked(Seeded):
     """``W = reshape(w) ∘ mask`` with a frozen mask that keeps an entry with probability ``p``."""
 
     p: float = 0.5
-    seed: int = 0
 
     def __post_init__(self):
         super().__post_init__()
@@ -58,7 +57,7 @@ class Masked(Fabrication):
         return {"mask": Bernoulli(n, D, self.p)}
 
     def matrix(self, n, D, W, mask):
-        return Hadamard(W, mask)
+        return hadamard(W, mask)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arrayfab.fabrications.base import Fabrication
+from arrayfab.fabrications.base import Seeded
 from arrayfab.frozen import Gaussian
-from arrayfab.structures import Reshaped, Sigmoid
+from arrayfab.structures import Sigmoid, reshaped
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hypernet(Fabrication):
+class Hypernet(Seeded):
     """``W = reshape(σ(w Uᵀ + a) Vᵀ + c)``, a frozen network ``l → hidden_dim → n D``."""
 
     l: int = 64  # noqa: E741 - the papers' name
     hidden_dim: int = 128
-    seed: int = 0
 
     def blocks(self, n, D):
         return {"w": (self.l,)}
@@ -29,11 +28,11 @@ class Hypernet(Fabrication):
         }
 
     def matrix(self, n, D, w, U, a, V, c):
-        return Reshaped(Sigmoid(w @ U.T + a) @ V.T + c, (n, D))
+        return reshaped(Sigmoid(w @ U.T + a) @ V.T + c, (n, D))
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomMatrixHypernet(Fabrication):
+class RandomMatrixHypernet(Seeded):
     """``W = reshape(((σ((w P) Qᵀ)) S) Tᵀ)``, the hypernet with both layers of rank ``r``.
 
     ``P ∈ R^{l×r}``, ``Q, S ∈ R^{hidden_dim×r}`` and ``T ∈ R^{nD×r}`` are frozen.
@@ -42,7 +41,6 @@ class RandomMatrixHypernet(Fabrication):
     r: int = 2
     l: int = 64  # noqa: E741 - the papers' name
     hidden_dim: int = 128
-    seed: int = 0
 
     def blocks(self, n, D):
         return {"w": (self.l,)}
@@ -56,4 +54,4 @@ class RandomMatrixHypernet(Fabrication):
         }
 
     def matrix(self, n, D, w, P, Q, S, T):
-        return Reshaped(Sigmoid(w @ P @ Q.T) @ S @ T.T, (n, D))
+        return reshaped(Sigmoid(w @ P @ Q.T) @ S @ T.T, (n, D))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arrayfab.fabrications.base import Fabrication
+from arrayfab.fabrications.base import Fabrication, Seeded
 from arrayfab.frozen import Gaussian
 from arrayfab.structures import Diagonal
 
@@ -26,14 +26,13 @@ class LowRank(Fabrication):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomMatrixAdaption(Fabrication):
+class RandomMatrixAdaption(Seeded):
     """``W = Λ₁ A Λ₂ Bᵀ`` with diagonal ``Λ₁`` and ``Λ₂`` learned; ``l = n + r``.
 
     ``A ∈ R^{n×r}`` and ``B ∈ R^{D×r}`` are frozen. ``w`` holds the diagonal of ``Λ₁``, then of ``Λ₂``.
     """
 
     r: int = 2
-    seed: int = 0
 
     def blocks(self, n, D):
         return {"lambda_1": (n,), "lambda_2": (self.r,)}

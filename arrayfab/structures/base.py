@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any, NamedTuple
@@ -152,7 +152,7 @@ class Cotangents:
         parts = [numbers.unbroadcast(g, shape) for g in self._arrays.pop(name, [])]
         products = _stacked(self._products.pop(name, []), numbers)
         parts += [numbers.contract(left, right, shape) for left, right in products]
-        return reduce(operator.add, parts) if parts else numbers.full(shape, 0.0)
+        return total(parts) if parts else numbers.full(shape, 0.0)
 
 
 def _stacked(products: list[tuple[Array, Array]], numbers: Numbers) -> list[tuple[Array, Array]]:
@@ -183,6 +183,14 @@ class Structure:
     def children(self) -> tuple[Structure, ...]:
         """The structures that this one is made of."""
         return ()
+
+    @property
+    def leaves(self) -> Iterator[Structure]:
+        """The structures without children that this one is made of."""
+        for child in self.children:
+            yield from child.leaves
+        if not self.children:
+            yield self
 
     @cached_property
     def learned(self) -> bool:
@@ -294,6 +302,11 @@ class Multilinear(Structure):
                 if child.learned
             )
         )
+
+
+def total(arrays: Iterable[Array]) -> Array:
+    """The sum of some arrays."""
+    return reduce(operator.add, arrays)
 
 
 def prime(name: str) -> str:

@@ -9,7 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from arrayfab.structures.base import Cost, Multilinear, Structure
+from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.leaves import Constant
+from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
+from arrayfab.structures.sums import Sum, add
 
 
 class ThroughDense(Structure):
@@ -42,6 +45,30 @@ class ThroughDense(Structure):
         return self.rows_cost(cols)
 
 
+def reshaped(matrix: Structure, shape: tuple[int, int]) -> Structure:
+    """The numbers of a matrix, row by row, in another shape."""
+    if math.prod(shape) != math.prod(matrix.shape):
+        raise ValueError(f"reshaped: {matrix.shape} does not hold as many numbers as {shape}")
+    if isinstance(matrix, Sum):
+        return add(*(reshaped(term, shape) for term in matrix.terms))
+    if isinstance(matrix, Streamed):
+        return matrix.reshaped(shape)
+    # A row times the transpose of a streamed matrix need not be held either.
+    *front, last = factors_of(matrix)
+    if front and matrix.shape[0] == 1 and isinstance(last.T, Streamed):
+        return Span(chain(*front), last.T, shape)
+    return Reshaped(matrix, shape)
+
+
+def hadamard(left: Structure, right: Structure) -> Structure:
+    """``A ∘ B``, entry by entry."""
+    if left.shape != right.shape:
+        raise ValueError(f"hadamard: shapes differ, {left.shape} and {right.shape}")
+    if isinstance(left, Streamed):
+        left, right = right, left
+    return StreamedHadamard(left, right) if isinstance(right, Streamed) else Hadamard(left, right)
+
+
 @dataclass(frozen=True)
 class Reshaped(ThroughDense, Multilinear):
     """The numbers of a matrix, row by row, in another shape."""
@@ -49,16 +76,12 @@ class Reshaped(ThroughDense, Multilinear):
     inner: Structure
     shape: tuple[int, int]
 
-    def __post_init__(self):
-        if math.prod(self.shape) != math.prod(self.inner.shape):
-            raise ValueError(f"Reshaped: {self.inner.shape} does not hold as many numbers as {self.shape}")
-
     @property
     def children(self):
         return (self.inner,)
 
     def with_children(self, inner):
-        return Reshaped(inner, self.shape)
+        return reshaped(inner, self.shape)
 
     def dense(self, numbers):
         a, pull = self.inner.dense(numbers)
@@ -83,10 +106,6 @@ class Hadamard(ThroughDense, Multilinear):
     left: Structure
     right: Structure
 
-    def __post_init__(self):
-        if self.left.shape != self.right.shape:
-            raise ValueError(f"Hadamard: shapes differ, {self.left.shape} and {self.right.shape}")
-
     @cached_property
     def shape(self):
         return self.left.shape
@@ -96,7 +115,7 @@ class Hadamard(ThroughDense, Multilinear):
         return (self.left, self.right)
 
     def with_children(self, left, right):
-        return Hadamard(left, right)
+        return hadamard(left, right)
 
     @cached_property
     def T(self):
@@ -165,5 +184,5 @@ class Sigmoid(ThroughDense):
 
     @property
     def derivative(self):
-        slope = Hadamard(self, Constant(self.shape, 1.0) + -1.0 * self)
-        return Hadamard(slope, self.inner.tangent)
+        slope = hadamard(self, Constant(self.shape, 1.0) + -1.0 * self)
+        return hadamard(slope, self.inner.tangent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from arrayfab.structures.base import Cost, Multilinear, Structure, prime
 
@@ -99,11 +100,11 @@ class Dense(Structure):
 class Diagonal(Multilinear):
     """``diag(v)`` for the row ``v`` in a hole of shape ``(1, n)``."""
 
-    vector: Dense
+    vector: Any
 
     def __post_init__(self):
         vector = self.vector
-        if not isinstance(vector, Dense) or vector.is_transposed or vector.shape[0] != 1:
+        if not hasattr(vector, "name") or vector.shape[0] != 1 or getattr(vector, "is_transposed", False):
             raise ValueError(f"Diagonal: expected a block that is a vector, got {vector}")
 
     @cached_property
@@ -124,7 +125,7 @@ class Diagonal(Multilinear):
 
     def rows(self, x, numbers):
         # y = x ∘ v on every row:  gx = gy ∘ v  and  gv = Σ_rows x ∘ gy.
-        v = numbers.arrays[self.vector.name]
+        v = self.vector.dense(numbers)[0]
 
         def diagonal_rows_pullback(gy, cotangents, need_x=True):
             if self.learned:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-from arrayfab.structures.base import Cost, Structure
+from arrayfab.structures.base import Cost, Structure, total
 from arrayfab.structures.leaves import Dense
 
 
@@ -52,9 +52,9 @@ class Sum(Structure):
 
         def sum_rows_pullback(gy, cotangents, need_x=True):
             gxs = [pull(gy, cotangents, need_x) for _, pull in parts]
-            return _total(gxs) if need_x else None
+            return total(gxs) if need_x else None
 
-        return _total([y for y, _ in parts]), sum_rows_pullback
+        return total(y for y, _ in parts), sum_rows_pullback
 
     def dense(self, numbers):
         parts = [term.dense(numbers) for term in self.terms]
@@ -64,7 +64,7 @@ class Sum(Structure):
                 if term.learned:
                     pull(g, cotangents)
 
-        return _total([a for a, _ in parts]), sum_dense_pullback
+        return total(a for a, _ in parts), sum_dense_pullback
 
     def rows_cost(self, rows):
         extra = Cost(moved=rows * self.shape[1] * (len(self.terms) - 1))
@@ -81,13 +81,6 @@ class Sum(Structure):
     @property
     def derivative(self):
         return add(*(term.tangent for term in self.terms if term.learned))
-
-
-def _total(arrays):
-    total = arrays[0]
-    for array in arrays[1:]:
-        total = total + array
-    return total
 
 
 def side_by_side(parts: tuple[Dense, ...]) -> Structure:
@@ -144,7 +137,7 @@ class SideBySide(Structure):
             held = [numbers.arrays[part.name] for part in self.parts]
             return numbers.xp.concat([numbers.matmul_tn(a, gy) for a in held], axis=-2)
 
-        return _total([y for y, _ in products]), side_by_side_cols_pullback
+        return total(y for y, _ in products), side_by_side_cols_pullback
 
     def dense(self, numbers):
         def side_by_side_dense_pullback(g, cotangents):

@@ -332,12 +332,9 @@ def _by_dense(product, structure, numbers, x):
 
 def _holes(structure):
     """The holes of a formula, each once."""
-    if hasattr(structure, "name"):
-        return [structure]
-    found = {hole.name: hole for child in structure.children for hole in _holes(child)}
-    return list(found.values())
+    return list({leaf.name: leaf for leaf in structure.leaves if hasattr(leaf, "name")}.values())
 
 
 def _held(hole, batch):
-    shape = hole.shape[::-1] if hole.is_transposed else hole.shape
+    shape = hole.shape[::-1] if getattr(hole, "is_transposed", False) else hole.shape
     return (*batch, *shape)

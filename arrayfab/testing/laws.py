@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab.fabrications import Fabrication
+from arrayfab.fabrications import Fabrication, Seeded
 from arrayfab.frozen import cache
 from arrayfab.structures import Chain, Dense, Structure
 from arrayfab.testing.cases import Case, fits, structure_of, trials
@@ -413,7 +413,7 @@ def _agree(subject, twin, case):
 @_law("fabrication")
 def another_seed_gives_other_numbers(subject: Any, case: Case) -> None:
     """The seed matters: frozen blocks differ between two seeds, and so does the matrix."""
-    if not hasattr(subject, "seed"):
+    if not isinstance(subject, Seeded):
         return
     case = replace(case, n=max(case.n, 4) * 8, D=max(case.D, 4) * 8, batch=())
     try:

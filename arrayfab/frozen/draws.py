@@ -1,0 +1,166 @@
+"""Drawing frozen matrices, whole or a run of entries at a time, and keeping the draws."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from arrayfab import _arrays
+from arrayfab._arrays import Array
+from arrayfab.frozen import cuda, philox
+from arrayfab.frozen.laws import Law
+
+#: The name of the map from seeds to numbers, for whoever stores a seed.
+SCHEME = "philox4x64-v1"
+
+_CHUNK = 1 << 13  # entries drawn at a time: what stays in a core's cache
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A frozen matrix, named by what determines its numbers.
+
+    Examples
+    --------
+    >>> from arrayfab.frozen import Frozen, Gaussian
+    >>> A = Frozen(seed=7, name="A", law=Gaussian(1000, 4))
+    >>> bool((A.entries(400, 800) == A.draw()[100:200].reshape(-1)).all())
+    True
+    """
+
+    seed: int
+    name: str
+    law: Law
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (self.law.n, self.law.D)
+
+    @property
+    def size(self) -> int:
+        """How many entries the matrix has."""
+        return math.prod(self.shape)
+
+    def entries(self, start: int, stop: int) -> np.ndarray:
+        """Entries ``start`` to ``stop`` in row-major order, in float64."""
+        first, last = start // 4, -(-stop // 4)
+        numbers = self.law.from_words(philox.words(self.key, first, last - first))
+        return numbers[start - 4 * first : stop - 4 * first]
+
+    def draw(self, dtype: Any = np.float64) -> np.ndarray:
+        """The whole matrix on the host, the longer axis contiguous."""
+        matrix = self._on_host(0, self.size, dtype).reshape(self.shape)
+        return np.asfortranarray(matrix) if self.law.n > self.law.D else matrix
+
+    def array(self, start: int, stop: int, xp: ModuleType, dtype: Any, device: Any) -> Array:
+        """Entries ``start`` to ``stop`` as an array of ``xp``: drawn on CuPy's device, else moved once."""
+        if _arrays.is_cupy(xp):
+            return cuda.draw(self.law, self.key, start, stop, dtype, device)
+        return _moved(self._on_host(start, stop, _host_dtype(dtype)), xp, dtype, device)
+
+    def whole(self, xp: ModuleType, dtype: Any, device: Any) -> Array:
+        """The whole matrix as an array of ``xp``."""
+        if _arrays.is_cupy(xp):
+            return self.array(0, self.size, xp, dtype, device).reshape(self.shape)
+        return _moved(self.draw(_host_dtype(dtype)), xp, dtype, device)
+
+    def _on_host(self, start, stop, dtype):
+        numbers = np.empty(stop - start, dtype=dtype)
+        for begin in range(start, stop, _CHUNK):
+            end = min(begin + _CHUNK, stop)
+            numbers[begin - start : end - start] = self.entries(begin, end)
+        return numbers
+
+    @cached_property
+    def key(self) -> tuple[int, int]:
+        digest = hashlib.sha256(f"{self.name}:{self.law.n}:{self.law.D}".encode()).digest()
+        return self.seed, int.from_bytes(digest[:8], "little")
+
+
+class Stream:
+    """The entries of a frozen matrix in row-major order, drawn anew whenever a slice is asked for.
+
+    The slices are arrays like ``like``: of its namespace, dtype and device.
+    """
+
+    ndim = 1
+
+    def __init__(self, frozen: Frozen, like: Array):
+        self._frozen, self._like = frozen, like
+
+    def __getitem__(self, run: slice) -> Array:
+        like = self._like
+        xp = _arrays.backend_of("Stream", "like", like).xp
+        return self._frozen.array(run.start, run.stop, xp, like.dtype, _arrays.device_of(like))
+
+
+class Cache:
+    """The most recently used draws, up to a number of bytes; safe to share among threads."""
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self._lock = threading.Lock()
+        self._drawing = threading.Lock()
+        self._held: OrderedDict[Any, Array] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, frozen: Frozen, xp: ModuleType, dtype: Any, device: Any) -> Array:
+        """The matrix as an array of ``xp``; drawn and moved once while it is held."""
+        key = (frozen, xp, dtype, device)
+        array = self._find(key)
+        if array is None:
+            with self._drawing:  # one at a time, while hits go on
+                array = self._find(key)
+                if array is None:
+                    array = frozen.whole(xp, dtype, device)
+                    self._keep(key, array)
+        return array
+
+    def clear(self) -> None:
+        """Forget every draw."""
+        with self._lock:
+            self._held.clear()
+            self._bytes = 0
+
+    def _find(self, key):
+        with self._lock:
+            array = self._held.get(key)
+            if array is not None:
+                self._held.move_to_end(key)
+            return array
+
+    def _keep(self, key, array):
+        with self._lock:
+            self._held[key] = array
+            self._bytes += _bytes_of(key)
+            while self._bytes > self.limit and len(self._held) > 1:
+                old, _ = self._held.popitem(last=False)
+                self._bytes -= _bytes_of(old)
+
+
+def _bytes_of(key) -> int:
+    frozen, _, dtype, _ = key
+    return frozen.size * _host_dtype(dtype).itemsize
+
+
+def _host_dtype(dtype: Any) -> np.dtype:
+    # The dtypes of every namespace carry NumPy's names; what NumPy lacks is cast on arrival.
+    name = str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+    return np.dtype(name) if name in ("float16", "float32", "float64") else np.dtype(np.float64)
+
+
+def _moved(numbers: np.ndarray, xp, dtype, device) -> Array:
+    numbers.flags.writeable = xp.__name__.endswith("torch")  # which refuses what is read-only
+    return _arrays.from_host(numbers, xp, dtype, device)
+
+
+#: Every fabrication's draws. ``cache.limit`` is in bytes; ``cache.clear()`` gives the memory back.
+cache = Cache(limit=1 << 30)
