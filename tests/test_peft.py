@@ -186,6 +186,14 @@ def test_numbers_live_where_they_are_asked_for(tmp_path):
         read_peft(tmp_path, D=5, dtype=np.int32)
 
 
+@pytest.mark.parametrize("name", ["torch", "jax.numpy", "array_api_strict"])
+def test_the_dtype_of_the_file_holds_in_every_namespace(tmp_path, name):
+    xp = pytest.importorskip(name)
+    role, w = read_peft(write(tmp_path, vera(), VERA), D=5, xp=xp)["a"]
+    assert w.dtype == xp.float32
+    assert role(xp.ones((2, 5), dtype=xp.float32), w).shape == (2, 4)
+
+
 def changed(tensors, **changes):
     """Tensors of the module `a` changed, or taken away by None."""
     tensors = tensors | {f"{BASE}a.{name}": tensor for name, tensor in changes.items()}

@@ -134,6 +134,17 @@ def test_numbers_live_where_they_are_asked_for():
     assert role(normal(2, D), w).dtype == np.float64
 
 
+@pytest.mark.parametrize("name", ["torch", "jax.numpy", "array_api_strict"])
+def test_the_dtype_of_the_state_holds_in_every_namespace(name):
+    xp = pytest.importorskip(name)
+    psi = made("random_matrix_adaption")
+    psi.A, psi.B = psi.A.astype(np.float32), psi.B.astype(np.float32)
+    state = {"w": xp.ones((2, N + R), dtype=xp.float32)}
+    role, w = read_tinybig(state, {"w": (psi, N, D)}, xp=xp)["w"]
+    assert w.dtype == xp.float32
+    assert role(xp.ones((4, D), dtype=xp.float32), w).shape == (2, 4, N)
+
+
 class lphm_reconciliation:  # of tinybig
     r, p, q = 2, None, None
 

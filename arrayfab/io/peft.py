@@ -98,8 +98,7 @@ def read_peft(
     _check_settings(folder, config, read)
     shared, modules = _by_module(folder, read_tensors(_weights_of(folder)), names)
     tensors = [*shared.values(), *(tensor for module in modules.values() for tensor in module.values())]
-    dtype = np.result_type(*tensors) if dtype is None else dtype
-    place = partial(_arrays.from_host, xp=_arrays.namespace(xp), dtype=dtype, device=device)
+    place = partial(place_on, np.result_type(*tensors), _arrays.namespace(xp), dtype, device)
     shared = {name: place(tensor) for name, tensor in shared.items()}
     adapter = {}
     for name, found in modules.items():
@@ -123,6 +122,11 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     except safetensors.SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file: {error}") from error
     return {name: _decoded(f"{path}: {name}", **entry) for name, entry in entries}
+
+
+def place_on(widest: Any, xp: ModuleType, dtype: Any, device: Any, numbers: np.ndarray) -> Array:
+    """Host numbers as an array of ``xp``, in the dtype asked for or the widest of those read together."""
+    return _arrays.from_host(numbers.astype(widest, copy=False), xp, dtype, device)
 
 
 def _decoded(owner: str, dtype: str, shape: list[int], data: bytearray) -> np.ndarray:

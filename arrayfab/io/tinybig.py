@@ -17,7 +17,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab import tinybig as door
 from arrayfab._arrays import Array
-from arrayfab.io.peft import read_tensors
+from arrayfab.io.peft import place_on, read_tensors
 from arrayfab.roles import Reconciliation, Role
 
 # The functions of which tinybig computes what arrayfab does.
@@ -85,11 +85,11 @@ def read_tinybig(
     array([[8., 8., 8.]])
     """
     state = state if isinstance(state, Mapping) else read_tensors(Path(state))
-    move = partial(_move, xp=_arrays.namespace(xp), dtype=dtype, device=device)
-    return {key: _entry(key, function, state, move) for key, function in functions.items()}
+    where = _arrays.namespace(xp), dtype, device
+    return {key: _entry(key, function, state, where) for key, function in functions.items()}
 
 
-def _entry(key: str, function: Any, state: Mapping[str, Array], move: Any) -> tuple[Role, Array]:
+def _entry(key: str, function: Any, state: Mapping[str, Array], where: tuple) -> tuple[Role, Array]:
     function, *shape = function if isinstance(function, tuple) else (function,)
     ours = _counterpart(key, function)
     is_role = isinstance(ours, door._InRole)
@@ -100,8 +100,10 @@ def _entry(key: str, function: Any, state: Mapping[str, Array], move: Any) -> tu
     source = psi if "net" in psi._order else getattr(function, "parameter_fabrication", function)
     frozen = {name: _frozen(key, name, source, state) for name in psi._made_of().frozen(1, 1)}
     w, bias = _vector(key, state, *shape[:1])
-    w, *matrices = move([w, *frozen.values()])
-    psi._assign(**dict(zip(frozen, matrices, strict=True)))
+    xp, dtype, device = where
+    place = partial(place_on, np.result_type(w, *frozen.values()), xp, dtype, device)
+    psi._assign(**{name: place(matrix) for name, matrix in frozen.items()})
+    w = place(w)
     try:
         role = ours._role(getattr(ours, "dims", None), w) if is_role else _reconciliation(psi, shape, w, bias)
         length = role.num_parameters()
@@ -179,9 +181,3 @@ def _host(owner: str, array: Array) -> np.ndarray:
     if host.dtype.kind != "f":
         raise TypeError(f"{owner} must have a dtype that NumPy has, got {array.dtype}; make it float32 first")
     return host
-
-
-def _move(arrays: list[np.ndarray], xp: ModuleType, dtype: Any, device: Any) -> list[Array]:
-    """Host arrays as arrays of one dtype, the widest of theirs if it is left out."""
-    dtype = np.result_type(*arrays) if dtype is None else dtype
-    return [_arrays.from_host(array, xp, dtype, device) for array in arrays]
