@@ -17,6 +17,7 @@ from arrayfab.fabrications import (
     RandomMatrixAdaption,
     RandomMatrixHypernet,
 )
+from arrayfab.io import load, save
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.roles import (
     BilinearInterdependence,
@@ -53,4 +54,6 @@ __all__ = [
     "Reshape",
     "Sequential",
     "StructuredMatrix",
+    "load",
+    "save",
 ]

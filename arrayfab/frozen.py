@@ -24,6 +24,9 @@ import numpy as np
 
 from arrayfab._arrays import Array, from_host
 
+#: The name of the rule by which entries are drawn. Another rule gets another name.
+SCHEME = "philox4x64-v1"
+
 _CHUNK = 1 << 16  # entries drawn at a time: what stays in a core's cache
 
 
