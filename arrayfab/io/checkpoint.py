@@ -65,6 +65,11 @@ def save(path: str | os.PathLike, entries: Mapping[str, tuple], *, known: Iterab
     >>> loaded == role, w.shape
     (True, (6,))
     """
+    replace_file(path, content(entries, known))
+
+
+def content(entries: Mapping[str, tuple], known: Iterable[type] = ()) -> bytes:
+    """The bytes of the file that `save` writes."""
     from_numpy = _import_safetensors("safetensors.numpy")
     registry, described = Registry(known), []
     tensors: dict[str, np.ndarray] = {}
@@ -83,7 +88,7 @@ def save(path: str | os.PathLike, entries: Mapping[str, tuple], *, known: Iterab
     if len(text) > LONGEST:
         raise ValueError(f"the description would be {len(text)} bytes long, more than {LONGEST}")
     metadata = {KEY: f"{sha256(text.encode())}\n{text}"}
-    replace_file(path, from_numpy.save(tensors, metadata=metadata))
+    return from_numpy.save(tensors, metadata=metadata)
 
 
 def _row(array: np.ndarray) -> dict[str, Any]:

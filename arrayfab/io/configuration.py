@@ -12,6 +12,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from numbers import Real
 from typing import Any, Union
 
@@ -162,7 +163,8 @@ def _origin(hint):
     return typing.get_origin(hint) or hint
 
 
-def _hints(cls: type) -> dict[str, Any]:
+@lru_cache(maxsize=256)
+def _hints(cls: Any) -> dict[str, Any]:
     """The annotations of the fields with which a class is made."""
     try:
         hints = typing.get_type_hints(cls)
