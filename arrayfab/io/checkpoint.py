@@ -133,7 +133,7 @@ def load(
     for entry in read(path, xp=xp, device=device, known=known):
         if verify and (faults := entry.faults(_arrays.namespace(xp), device)):
             raise CheckpointError(
-                f"{entry}: {faults[0]} is not what was saved, by its checksum; "
+                f"{os.fspath(path)}: {entry}: {faults[0]} is not what was saved, by its checksum; "
                 "verify=False loads it nevertheless"
             )
         entries[entry.name] = entry.given
@@ -184,9 +184,7 @@ def _entries(file, xp: ModuleType | None, device: Any, registry: Registry) -> li
 def _description(metadata: Mapping[str, str] | None) -> dict[str, Any]:
     """The description in a file's metadata, whose checksum, version and scheme are right."""
     if not metadata or KEY not in metadata:
-        raise CheckpointError(
-            f"this safetensors file is no checkpoint of arrayfab: no {KEY!r} in its metadata"
-        )
+        raise CheckpointError(f"it is no checkpoint of arrayfab: no {KEY!r} in its metadata")
     digest, _, text = metadata[KEY].partition("\n")
     if len(text) > LONGEST:
         raise CheckpointError(f"the description is longer than {LONGEST}")
@@ -214,7 +212,7 @@ def _arrays_of(file, table: dict[str, Any]) -> tuple[dict[str, np.ndarray], set[
         check_object(here, row, dtype=str, shape=list, sha256=str)
         held = file.get_slice(name)
         described = DTYPES.get(row["dtype"]), row["shape"]
-        if described != (held.get_dtype(), held.get_shape()) or {*map(type, row["shape"])} > {int}:
+        if described != (held.get_dtype(), held.get_shape()) or {*map(type, row["shape"])} - {int}:
             raise CheckpointError(f"{here}: the file holds another dtype or shape than it describes")
         try:
             arrays[name] = file.get_tensor(name)

@@ -54,9 +54,9 @@ def encode(value: Any, registry: Registry, arrays: dict[str, Array], at: str = "
         return float(value)
     if isinstance(value, list | tuple):
         return [encode(item, registry, arrays, path(at, i), depth) for i, item in enumerate(value)]
-    name = registry.name_of(type(value))
-    made: dict[str, Any] = {"class": name}
-    for field, hint in _hints(type(value)).items():
+    cls: Any = type(value)
+    made: dict[str, Any] = {"class": registry.name_of(cls)}
+    for field, hint in _hints(cls).items():
         held = getattr(value, field)
         if _origin(hint) is Mapping:
             for block, array in held.items():
@@ -164,7 +164,7 @@ def _origin(hint):
 
 
 @lru_cache(maxsize=256)
-def _hints(cls: Any) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, Any]:
     """The annotations of the fields with which a class is made."""
     try:
         hints = typing.get_type_hints(cls)
