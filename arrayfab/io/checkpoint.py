@@ -52,16 +52,18 @@ def save(path: str | os.PathLike, entries: Mapping[str, tuple], *, known: Iterab
         not be loaded again.
     TypeError
         If an entry is no such tuple, or an array has another dtype.
+    OSError
+        If the file cannot be written.
     ImportError
         If safetensors is not installed.
 
     Examples
     --------
-    >>> import arrayfab, tempfile, pathlib
+    >>> import arrayfab, tempfile
     >>> role = arrayfab.Reconciliation(fabrication=arrayfab.RandomMatrixAdaption(r=2, seed=7), n=4, D=6)
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.safetensors"
-    >>> arrayfab.save(path, {"head": (role, role.init(rng=0))})
-    >>> loaded, w = arrayfab.load(path)["head"]
+    >>> with tempfile.TemporaryDirectory() as directory:
+    ...     arrayfab.save(f"{directory}/model", {"head": (role, role.init(rng=0))})
+    ...     loaded, w = arrayfab.load(f"{directory}/model")["head"]
     >>> loaded == role, w.shape
     (True, (6,))
     """
@@ -79,7 +81,7 @@ def content(entries: Mapping[str, tuple], known: Iterable[type] = ()) -> bytes:
         if twice := tensors.keys() & arrays.keys():
             raise ValueError(f"{entry}: two arrays would be called {min(twice)!r}; give it another name")
         tensors |= arrays
-        digests = tile_digests(entry.frozen(), np, None)
+        digests = tile_digests(entry.frozen(), _arrays.namespace(None), None)
         described.append(
             {"name": name, "configuration": configuration, "shape": entry.shape, "frozen": digests}
         )

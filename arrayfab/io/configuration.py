@@ -11,7 +11,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from numbers import Real
 from typing import Any, Union
@@ -54,6 +54,11 @@ def encode(value: Any, registry: Registry, arrays: dict[str, Array], at: str = "
         return float(value)
     if isinstance(value, list | tuple):
         return [encode(item, registry, arrays, path(at, i), depth) for i, item in enumerate(value)]
+    if not is_dataclass(value):
+        raise ValueError(
+            f"{at}: a file holds numbers, texts, booleans, None, tuples and registered dataclasses, "
+            f"got {short(value)}"
+        )
     cls: Any = type(value)
     made: dict[str, Any] = {"class": registry.name_of(cls)}
     for field, hint in _hints(cls).items():
@@ -133,7 +138,12 @@ def _value(value, hint, name, registry, take, at, depth):
         for allowed in alternatives:
             if _is_scalar(value, allowed, name):
                 return float(value) if allowed is float else value
-    raise CheckpointError(f"{at}: expected {_spelled(hint, name)}, got {short(value)}")
+    limits = (
+        f" (whole numbers to {LARGEST}, seeds to {LARGEST_SEED})"
+        if type(value) is int and int in alternatives
+        else ""
+    )
+    raise CheckpointError(f"{at}: expected {_spelled(hint)}{limits}, got {short(value)}")
 
 
 def _items(value, hint, name, registry, take, at, depth):
@@ -141,7 +151,9 @@ def _items(value, hint, name, registry, take, at, depth):
     if _origin(hint) is Sequence or allowed[1:] == (...,):
         allowed = allowed[:1] * len(value)
     if len(value) != len(allowed) or len(value) > LONGEST:
-        raise CheckpointError(f"{at}: expected {_spelled(hint, name)}, got {len(value)} items")
+        raise CheckpointError(
+            f"{at}: expected {_spelled(hint)} of at most {LONGEST} items, got {len(value)} items"
+        )
     pairs = enumerate(zip(value, allowed, strict=True))
     return tuple(_value(item, each, name, registry, take, path(at, i), depth) for i, (item, each) in pairs)
 
@@ -173,11 +185,8 @@ def _hints(cls: type) -> dict[str, Any]:
     return {field.name: hints[field.name] for field in fields(cls) if field.init}
 
 
-def _spelled(hint, name):
-    spelled = getattr(hint, "__name__", None) if isinstance(hint, type) else None
-    kind = spelled or str(hint).replace("typing.", "")
-    limit = LARGEST_SEED if name == "seed" else LARGEST
-    return f"{kind} (whole numbers to {limit}, at most {LONGEST} items)" if "int" in kind else kind
+def _spelled(hint):
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("typing.", "")
 
 
 def short(value: Any, limit: int = 300) -> str:

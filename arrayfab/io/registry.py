@@ -92,7 +92,7 @@ class Registry:
                     raise ValueError(f"{cls} is registered as {point.name!r}, which is another class's name")
                 return point.name
         raise ValueError(
-            f"{cls} could not be loaded again: it is not built in; register it in the entry-point group "
+            f"{cls} is neither built in nor registered; register it in the entry-point group "
             f"{GROUP!r} of its package, or hand it in by known=[{cls.__name__}], here and in load"
         )
 
