@@ -153,7 +153,7 @@ def _bytes_of(key) -> int:
 
 def _host_dtype(dtype: Any) -> np.dtype:
     # The dtypes of every namespace carry NumPy's names; what NumPy lacks is cast on arrival.
-    name = str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+    name = _arrays.dtype_name(dtype)
     return np.dtype(name) if name in ("float16", "float32", "float64") else np.dtype(np.float64)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab import tinybig as door
 from arrayfab._arrays import Array
-from arrayfab.io.peft import place_on, read_tensors
+from arrayfab.io.tensors import place_on, read_tensors
 from arrayfab.roles import Reconciliation, Role
 
 # The functions of which tinybig computes what arrayfab does.
