@@ -52,8 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print, or write the page of a run that was kept."""
     options = parse_arguments(arguments)
     bind(options.threads)
+    from records import read
     from report import printed, write_page
-    from results import read
 
     if options.report:
         write_page(read(options.report), options.report.stem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from results import BY_HAND, GRADIENT, OURS, PASSES, gap, ratios, slope
+from records import BY_HAND, GRADIENT, OURS, PASSES, gap, ratios, slope
 
 LINES = {OURS: "C0", "by hand, best": "C1", "tinybig": "C3"}
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from arrayfab.fabrications.blueprint import blueprint
-from results import FORWARD
+from records import FORWARD
 from workloads import Workload
 
 PRODUCT = 2048  # the size of the large square matrix product

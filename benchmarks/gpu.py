@@ -15,7 +15,7 @@ from typing import Any
 
 from floors import moved
 from peers.base import Peer
-from results import GRADIENT, PASSES
+from records import GRADIENT, PASSES
 from timing import Effort
 from workloads import Calls, Problem, Workload
 

@@ -69,7 +69,7 @@ def traced(call) -> float:
 
 def measure(peer, workload, answer) -> None:
     """Send the peaks of both passes in MiB, in a child."""
-    from results import PASSES
+    from records import PASSES
     from workloads import Problem
 
     calls = peer.prepare(Problem(workload))

@@ -24,6 +24,10 @@ class Watched(np.ndarray):
         self.counter["passes"] += sum(a.size >= self.counter["large"] for a in arrays)
         return watched(result, self.counter)
 
+    def __array_function__(self, function, types, arguments, options):
+        result = super().__array_function__(function, types, arguments, options)
+        return watched(result, self.counter)  # what is put together stays watched
+
 
 def watched(array: np.ndarray, counter: dict[str, int]) -> Watched:
     """A view that counts."""

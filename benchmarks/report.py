@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from results import OURS, PASSES, bars, gap, geometric_mean, ratios
+from records import OURS, PASSES, bars, gap, geometric_mean, ratios
 
 DOCS = Path(__file__).parents[1] / "docs"
 Rows = list[list[str]]

@@ -21,8 +21,8 @@ from floors import Floors
 from memory import peaks
 from passes import passes
 from peers import BY_NAME, OURS, PEERS, Peer
+from records import GRADIENT, PASSES, merged, read, write
 from reference import disagreement, reference
-from results import GRADIENT, PASSES, merged, read, write
 from timing import Effort, medians
 from workloads import DTYPES, Calls, Problem, Workload, workloads
 

@@ -25,7 +25,7 @@ from arrayfab import (
 )
 from arrayfab.frozen import Frozen
 from formulas import FORMULAS, Formula
-from results import FORWARD
+from records import FORWARD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +142,8 @@ class Problem:
 class Calls:
     """What a peer does with a problem: a call without arguments for each pass.
 
-    ``forward()`` returns ``y``; ``gradient()`` returns ``y``, the gradients of all inputs, and that of ``w`` as
-    an array or as the arrays of its blocks, in the order of ``w``. None where a library has no gradient,
+    ``forward()`` returns ``y``; ``gradient()`` returns ``y``, the gradients of the inputs, and that of ``w``
+    as an array or as the arrays of its blocks, in the order of ``w``. None where a library has no gradient,
     with the reason in ``why``.
     """
 
@@ -271,8 +271,8 @@ FAMILIES = tuple(f"{variant} reconciliation" for variant in RECONCILIATIONS)
 
 
 def workloads(*, quick: bool = False, dtypes: tuple[str, ...] = DTYPES) -> Iterator[Workload]:
-    """All workloads; a quick run keeps one dtype, two sizes and one batch."""
-    sizes, batches = ((1024, 4096), (32,)) if quick else (SIZES, BATCHES)
+    """All workloads; a quick run keeps one dtype, one size and one batch."""
+    sizes, batches = ((4096,), (32,)) if quick else (SIZES, BATCHES)
     for dtype in dtypes[:1] if quick else dtypes:
         for workload in (*TABLE, *TINY, *(() if quick else LARGE)):
             yield replace(workload, dtype=dtype, wanted=workload.wanted if dtype == "float32" else None)

@@ -8,8 +8,8 @@ from peers.pytorch import TorchPeer
 from workloads import Problem
 
 
-def silent_linear(n: int, D: int) -> Any:
-    """A linear layer from ``D`` features to ``n`` whose output is the number zero."""
+def silent_linear(like: Any, n: int, D: int) -> Any:
+    """A linear layer from ``D`` features to ``n`` that gives the number zero, and takes no memory."""
     import torch
 
     class Silent(torch.nn.Linear):
@@ -18,7 +18,8 @@ def silent_linear(n: int, D: int) -> Any:
 
     layer = Silent(1, 1, bias=False)
     layer.in_features, layer.out_features = D, n
-    return layer.requires_grad_(False)
+    layer.weight = torch.nn.Parameter(like.new_zeros(1).expand(n, D), requires_grad=False)
+    return layer
 
 
 class PeftLayer(TorchPeer):
@@ -58,7 +59,7 @@ class LoRA(PeftLayer):
 
         r = problem.workload.role.fabrication.r
         layer = Linear(
-            silent_linear(*problem.workload.matrix), "default", config=LoraConfig(r=r), r=r, lora_alpha=r
+            silent_linear(w, *problem.workload.matrix), "default", config=LoraConfig(r=r), r=r, lora_alpha=r
         )
         blocks = parameters(problem, w)
         layer.lora_B["default"].weight, layer.lora_A["default"].weight = blocks["A"], blocks["Bt"]
@@ -78,7 +79,7 @@ class VeRA(PeftLayer):
 
         r, config = problem.workload.role.fabrication.r, VeraConfig()
         down, up = BufferDict({"default": frozen["B"].T.contiguous()}), BufferDict({"default": frozen["A"]})
-        layer = Linear(silent_linear(*problem.workload.matrix), down, up, "default", config=config, r=r)
+        layer = Linear(silent_linear(w, *problem.workload.matrix), down, up, "default", config=config, r=r)
         blocks = parameters(problem, w)
         layer.vera_lambda_b["default"] = blocks["lambda_1"]
         layer.vera_lambda_d["default"] = blocks["lambda_2"]
@@ -100,7 +101,7 @@ class LoKr(PeftLayer):
         # A rank beyond every factor's means a factor that is not split further.
         r = getattr(problem.workload.role.fabrication, "r", max(n, D))
         config = LoKrConfig(r=r, alpha=r)
-        layer = Linear(silent_linear(n, D), "default", config=config, r=r, alpha=float(r))
+        layer = Linear(silent_linear(w, n, D), "default", config=config, r=r, alpha=float(r))
         blocks = parameters(problem, w)
         names = {"A": "lokr_w1", "B": "lokr_w2", "S": "lokr_w2_a", "Tt": "lokr_w2_b"}
         for name, block in blocks.items():
