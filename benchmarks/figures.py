@@ -149,7 +149,7 @@ def draw_floor(results: dict) -> Any:
     places = {name: len(cells) - i for i, name in enumerate(cells)}
     figure, ax = plt.subplots(figsize=(7, 1 + 0.16 * len(cells)))
     for label, color in zip(PASSES, ("C0", "C1"), strict=True):
-        gaps = [gap(cell, label) for cell in cells.values()]
+        gaps: list[Any] = [gap(cell, label) for cell in cells.values()]
         ax.plot(gaps, list(places.values()), linestyle="", marker="o", markersize=4, color=color, label=label)
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set(xscale="log", xlabel="time of arrayfab / time of the higher floor (copy, product)")

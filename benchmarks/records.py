@@ -15,7 +15,7 @@ BY_HAND = {
     "JAX": ("JAX by hand", "JAX einsum"),
 }
 # What must be the same in two runs for their figures to stand in one file.
-SAME = ("processor", "threads", "device", "numpy", "arrayfab")
+SAME = ("processor", "threads", "device", "gpu", "numpy", "arrayfab")
 
 
 def read(path: Path) -> dict:
@@ -146,6 +146,10 @@ def _peer_bars(results):
 
 
 def _tinybig_bars(results):
+    if found := list(ratios(results, "tinybig")):
+        lowest = min(found, key=lambda ratio: ratio.value)
+        reached = f"lowest {lowest.value:.2f} × ({lowest.cell}, {lowest.label})"
+        yield Bar("tinybig in every cell", "≥ 1.0 ×", reached, lowest.value >= 1)
     for ratio in ratios(results, "tinybig"):
         cell = results["cells"][ratio.cell]
         if cell["wanted"]:

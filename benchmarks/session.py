@@ -21,6 +21,7 @@ from floors import Floors
 from memory import peaks
 from passes import passes
 from peers import BY_NAME, OURS, PEERS, Peer
+from peers.base import NOT_OFFERED
 from records import GRADIENT, PASSES, merged, read, write
 from reference import disagreement, reference
 from timing import Effort, medians
@@ -83,20 +84,21 @@ class Session:
 
     def cell(self, workload: Workload) -> dict:
         """The times of all peers and the floors of one workload."""
-        problem, notes = Problem(workload), {}
+        problem = Problem(workload)
         expected = reference(problem)
         calls: dict[str, Calls] = {}
+        notes: dict[str, str] = {}
         for peer in self.peers:
             why = peer.skips(workload) or self.out_of_reach(peer, workload)
             made = None if why else self.checked(peer, problem, expected, notes)
             if made:
                 calls[peer.name] = made
-            elif why:
+            elif why and why != NOT_OFFERED:
                 notes[peer.name] = why
         del expected
         figures: dict[str, Any] = {"notes": notes}
         for label in PASSES:
-            timed = {name: made.of(label) for name, made in calls.items() if made.of(label)}
+            timed = {name: call for name, made in calls.items() if (call := made.of(label))}
             figures[label] = {"ms": medians(timed, self.effort), "floor": self.floors.of(workload, label)}
         notes |= {name: made.why for name, made in calls.items() if made.gradient is None}
         if workload.kind == "adaption bilinear":
@@ -136,7 +138,7 @@ class Session:
         needed = COPIES * workload.itemsize * sum(n * D for n, D in workload.formed)
         if needed > available_memory():
             return f"forms its matrices: about {needed / GIB:.0f} GiB"
-        rows = max(workload.rows, 1)
+        rows = min(workload.shapes[0]) if workload.shapes else 1
         seconds = 6 * rows * sum(n * D for n, D in workload.formed) / self.floors.rate(workload.dtype)
         if seconds > self.effort.longest:
             return f"forms its matrices: about {seconds:.0f} s a call"
@@ -166,7 +168,7 @@ class Session:
         for peer in self.peers:
             why = peer.skips(workload)
             if why:
-                figures["notes"][peer.name] = why
+                figures["notes"] |= {peer.name: why} if why != NOT_OFFERED else {}
             elif self.checked(peer, problems[0], expected, figures["notes"]):
                 made[peer.name] = [peer.prepare(problem, self.device) for problem in problems]
         for label in PASSES:

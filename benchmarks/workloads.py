@@ -151,7 +151,8 @@ class Calls:
     gradient: Callable[[], tuple] | None
     why: str = ""
 
-    def of(self, label: str) -> Callable | None:
+    def of(self, label: str) -> Any:
+        """The call of that pass, None where there is none."""
         return self.forward if label == FORWARD else self.gradient
 
 

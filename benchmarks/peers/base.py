@@ -9,6 +9,8 @@ from typing import Any
 
 from workloads import Calls, Problem, Workload
 
+NOT_OFFERED = "has no such layer or operator"
+
 
 class Peer:
     """A library, or one way of using it."""
@@ -48,7 +50,7 @@ class Peer:
     def skips(self, workload: Workload) -> str | None:
         """Why this workload is left out; None where it is not."""
         if self.kinds is not None and workload.kind not in self.kinds:
-            return "has no such layer or operator"
+            return NOT_OFFERED
         return None
 
     def prepare(self, problem: Problem, device: str = "cpu") -> Calls:

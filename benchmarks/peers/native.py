@@ -87,7 +87,7 @@ class OptEinsum(Peer):
 
         formula, k = problem.workload.formula, problem.named(problem.w, problem.frozen)
         arrays = formula.einsum_operands(np, problem.xs, k)
-        terms, result = formula.spec.split("->")
+        terms, result = (formula.spec or "").split("->")
         terms = terms.split(",")
         sizes = {
             c: size

@@ -35,9 +35,9 @@ class JaxPeer(Peer):
         import jax
 
         self.load("jax")
-        xs, w, g = tuple(map(jax.numpy.asarray, problem.xs)), jax.numpy.asarray(problem.w), problem.g
-        frozen = {name: jax.numpy.asarray(array) for name, array in problem.frozen.items()}
-        g = jax.numpy.asarray(g)
+        asarray = jax.numpy.asarray
+        xs, w, g = tuple(map(asarray, problem.xs)), asarray(problem.w), asarray(problem.g)
+        frozen = {name: asarray(array) for name, array in problem.frozen.items()}
 
         # Frozen matrices are arguments: a constant would be folded into the program.
         def value(xs, w, frozen):
