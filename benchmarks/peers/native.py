@@ -87,8 +87,8 @@ class OptEinsum(Peer):
 
         formula, k = problem.workload.formula, problem.named(problem.w, problem.frozen)
         arrays = formula.einsum_operands(np, problem.xs, k)
-        terms, result = (formula.spec or "").split("->")
-        terms = terms.split(",")
+        inputs, result = (formula.spec or "").split("->")
+        terms = inputs.split(",")
         sizes = {
             c: size
             for term, a in zip(terms, arrays, strict=True)
