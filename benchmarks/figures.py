@@ -15,8 +15,9 @@ def draw_all(results: dict, folder: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams |= {"svg.hashsalt": "arrayfab", "font.size": 8, "axes.spines.top": False}
-    mpl.rcParams |= {"axes.spines.right": False, "figure.constrained_layout.use": True}
+    mpl.rcParams |= {"svg.hashsalt": "arrayfab", "svg.fonttype": "none", "font.size": 8}
+    mpl.rcParams |= {"axes.spines.top": False, "axes.spines.right": False}
+    mpl.rcParams |= {"figure.constrained_layout.use": True}
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in {
         "ratios": draw_ratios,
@@ -92,6 +93,13 @@ def _grid(results: dict, wanted: str) -> tuple[Any, Any, list[str], int]:
     return figure, axes[0], families, 32 if 32 in batches else max(batches, default=0)
 
 
+def _label(ax: Any, family: str, b: int, results: dict) -> None:
+    sizes = sorted({cell["n"] for cell in results["cells"].values() if cell["family"] == family})
+    ax.set(xscale="log", yscale="log", title=f"{family}, b={b}", xlabel="n = D")
+    ax.set_xticks(sizes, [str(n) for n in sizes])
+    ax.minorticks_off()
+
+
 def draw_time(results: dict) -> Any:
     """Time of forward and gradient against n, with the slopes."""
     figure, axes, families, b = _grid(results, "time")
@@ -101,7 +109,7 @@ def draw_time(results: dict) -> Any:
                 sizes, values = zip(*sorted(curve.items()), strict=True)
                 exponent = f", n^{slope(sizes, values):.1f}" if len(sizes) > 1 else ""
                 ax.plot(sizes, values, marker="o", markersize=3, color=LINES[name], label=name + exponent)
-        ax.set(xscale="log", yscale="log", title=f"{family}, b={b}", xlabel="n = D")
+        _label(ax, family, b, results)
         ax.legend(frameon=False)
     axes[0].set_ylabel("forward + gradient, ms")
     return figure
@@ -135,7 +143,7 @@ def draw_memory(results: dict) -> Any:
         dense = sorted((cell["n"], cell["dense_mib"]) for cell in cells)
         if dense:
             ax.plot(*zip(*dense, strict=True), color="black", linewidth=0.8, label="W itself")
-        ax.set(xscale="log", yscale="log", title=f"{family}, b={b}", xlabel="n = D")
+        _label(ax, family, b, results)
         ax.legend(frameon=False, fontsize=6)
     axes[0].set_ylabel("peak of forward + gradient, MiB")
     return figure

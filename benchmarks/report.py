@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from records import OURS, PASSES, bars, gap, geometric_mean, ratios
+from records import OURS, PASSES, bars, gap, geometric_mean, ratios, slower
 
 DOCS = Path(__file__).parents[1] / "docs"
 Rows = list[list[str]]
+MOST_ROWS = 40
 
 
 def text_table(rows: Rows) -> str:
@@ -102,8 +103,9 @@ def bar_rows(results: dict) -> Rows:
 def slower_rows(results: dict) -> Rows:
     """The cells in which a peer is faster, the worst first."""
     rows = [["workload", "pass", "peer", "ratio"]]
-    found = sorted((r for r in ratios(results) if r.value < 1), key=lambda ratio: ratio.value)
-    return rows + [[ratio.cell, ratio.label, ratio.peer, f"{ratio.value:.2f}"] for ratio in found]
+    found = slower(results)
+    rows += [[ratio.cell, ratio.label, ratio.peer, f"{ratio.value:.2f}"] for ratio in found[:MOST_ROWS]]
+    return rows if len(found) <= MOST_ROWS else [*rows, [f"and {len(found) - MOST_ROWS} more", "", "", ""]]
 
 
 def memory_rows(results: dict) -> Rows:

@@ -184,6 +184,11 @@ def test_the_gap_is_to_the_higher_floor():
     assert records.gap(cell({"arrayfab": 3.0}), "forward") == 3.0
 
 
+def test_what_is_slower_comes_worst_first_without_the_inline_formula():
+    ms = {"arrayfab": 1.0, "PyTorch eager": 0.9, "JAX by hand": 0.5, "NumPy inline": 0.1, "CoLA": 2.0}
+    assert [ratio.value for ratio in records.slower(run(a=cell(ms)))] == [0.5, 0.9]
+
+
 def test_a_bar_is_met_or_missed():
     slow = run(a=cell({"arrayfab": 1.0, "PyTorch eager": 0.5, "JAX by hand": 3.0}))
     fast = run(a=cell({"arrayfab": 1.0, "PyTorch eager": 1.6, "JAX by hand": 3.0}))
