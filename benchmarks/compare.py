@@ -40,18 +40,22 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def bind(threads: int) -> None:
-    """Give every library that many threads; they read this when they are loaded."""
+def bind(threads: int, namespace: str) -> None:
+    """Give every library that many threads, and JAX its device; they read this when they are loaded."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     if hasattr(os, "sched_setaffinity"):  # XLA takes a thread for each core that it sees
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    if namespace == "cupy":  # else XLA takes most of the GPU's memory at once
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    else:
+        os.environ["JAX_PLATFORMS"] = "cpu"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print, or write the page of a run that was kept."""
     options = parse_arguments(arguments)
-    bind(options.threads)
+    bind(options.threads, options.namespace)
     from records import read
     from report import printed, write_page
 

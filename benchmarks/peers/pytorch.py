@@ -18,6 +18,14 @@ class TorchPeer(Peer):
     modules: tuple[str, ...] = ("torch",)
     package: str | None = "torch"
 
+    def missing(self, device="cpu"):
+        why = super().missing(device)
+        if why is None and device == "cuda":
+            import torch
+
+            return None if torch.cuda.is_available() else "PyTorch finds no GPU"
+        return why
+
     def build(self, problem: Problem, xs: list, w: Any, frozen: dict) -> tuple[Callable[[], Any], list]:
         """A call that returns ``y``, and the learned tensors in the order of ``w``."""
         raise NotImplementedError
