@@ -45,14 +45,12 @@ def draw_ratios(results: dict) -> Any:
     for ax, label in zip(axes, PASSES, strict=True):
         for i, peer in enumerate(dict.fromkeys(ratio.peer for ratio in found)):
             own = [ratio for ratio in found if ratio.peer == peer and ratio.label == label]
-            marker = "osD^vP*X"[i // 10 % 8]
             ax.plot(
                 [ratio.value for ratio in own],
                 [places[ratio.cell] for ratio in own],
                 linestyle="",
-                marker=marker,
                 markersize=4,
-                color=f"C{i % 10}",
+                **_look(i),
                 label=peer,
             )
         ax.axvline(1, color="black", linewidth=0.8)
@@ -62,6 +60,11 @@ def draw_ratios(results: dict) -> Any:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
     return figure
+
+
+def _look(i: int) -> dict[str, str]:
+    """Colour and marker of the i-th peer."""
+    return {"color": f"C{i % 10}", "marker": "os^"[i // 10]}
 
 
 def _curves(cells: dict, family: str, b: int) -> dict[str, dict[int, float]]:
@@ -131,15 +134,9 @@ def draw_memory(results: dict) -> Any:
                 if cell["mib"].get(peer, {}).get(GRADIENT)
             )
             if points:
-                style = {"linewidth": 2} if peer == OURS else {"linewidth": 0.8, "linestyle": "--"}
-                ax.plot(
-                    *zip(*points, strict=True),
-                    marker="o",
-                    markersize=3,
-                    color=f"C{i % 10}",
-                    label=peer,
-                    **style,
-                )
+                width, dashes = (2, "-") if peer == OURS else (0.8, "--")
+                line = {"linewidth": width, "linestyle": dashes, "markersize": 3}
+                ax.plot(*zip(*points, strict=True), label=peer, **line, **_look(i))
         dense = sorted((cell["n"], cell["dense_mib"]) for cell in cells)
         if dense:
             ax.plot(*zip(*dense, strict=True), color="black", linewidth=0.8, label="W itself")
@@ -160,7 +157,7 @@ def draw_floor(results: dict) -> Any:
         gaps: list[Any] = [gap(cell, label) for cell in cells.values()]
         ax.plot(gaps, list(places.values()), linestyle="", marker="o", markersize=4, color=color, label=label)
     ax.axvline(1, color="black", linewidth=0.8)
-    ax.set(xscale="log", xlabel="time of arrayfab / time of the higher floor (copy, product)")
+    ax.set(xscale="log", xlabel="time of arrayfab / higher floor")
     ax.set_yticks(list(places.values()), [name.removesuffix(", float32") for name in places])
     ax.grid(axis="y", linewidth=0.2)
     ax.legend(frameon=False)

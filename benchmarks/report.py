@@ -170,7 +170,7 @@ def printed(results: dict) -> str:
     names = ["machine", "times", "memory", "peers", "left out", "bars"]
     if results["machine"]["device"] == "cuda":
         names.insert(3, "gpu")
-    return "\n\n".join(parts[name](text_table) for name in names)
+    return "\n\n".join(filter(None, (parts[name](text_table) for name in names)))
 
 
 def write_page(results: dict, name: str, docs: Path = DOCS) -> None:
