@@ -251,7 +251,7 @@ def machine(threads: int, device: str) -> dict:
         "threads": threads,
         "device": device,
         "load": load(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"],  # type: ignore[index]
