@@ -92,14 +92,14 @@ def _push(layer, primals, tangents):
     return layer.jvp(*primals, *tangents)
 
 
-_MODES = {"reverse": _by_vjp, "forward": _by_jvp}
+_MODES: dict[str, Callable] = {"reverse": _by_vjp, "forward": _by_jvp}
 
 
 def register(*classes: type) -> None:
     """Make pytrees without leaves of a configuration's classes: fabrications, roles, layers of your own.
 
-    Those of arrayfab are registered already. A registered instance may be an argument of a jitted function, or
-    part of one; JAX then compiles anew for every configuration. Arrays handed in by ``with_frozen`` are
+    Those of arrayfab are registered already. A registered instance may be an argument of a jitted function,
+    or part of one; JAX then compiles anew for every configuration. Arrays handed in by ``with_frozen`` are
     constants of the compiled function.
 
     Examples

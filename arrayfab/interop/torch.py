@@ -17,9 +17,9 @@ except ImportError as error:
 def apply(layer: Layer, x: Any, w: torch.Tensor | None = None) -> Any:
     """``layer(x, w)``, which PyTorch differentiates by arrayfab's rules.
 
-    All that is kept for the gradient is ``x`` and ``w``; the pullback computes the product again. It is made of
-    PyTorch's operations, so second derivatives work. Forward mode and the transformations of `torch.func` work
-    too.
+    All that is kept for the gradient is ``x`` and ``w``; the pullback computes the product again. It is made
+    of PyTorch's operations, so second derivatives work. Forward mode and the transformations of `torch.func`
+    work too.
 
     Parameters
     ----------
@@ -67,8 +67,7 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads):
         w, *xs = ctx.saved_tensors
-        _, pullback = ctx.layer.vjp(_packed(ctx.is_list, xs), w)
-        grad_x, grad_w = pullback(_packed(ctx.gives_list, grads))
+        grad_x, grad_w = ctx.layer.vjp(_packed(ctx.is_list, xs), w)[1](_packed(ctx.gives_list, grads))
         return None, None, grad_w, *(grad_x if ctx.is_list else (grad_x,))
 
     @staticmethod
@@ -95,8 +94,8 @@ class Module(torch.nn.Module):
     rng : int or numpy.random.Generator, optional
         Seed or generator of ``layer.init``.
     dtype, device
-        Of ``w`` where it is left out. Frozen matrices follow when the module is moved, but for those that were
-        handed in.
+        Of ``w`` where it is left out. Frozen matrices follow when the module is moved, but for those that
+        were handed in.
 
     Raises
     ------
