@@ -3,9 +3,9 @@ code, and by arrayfab's pullbacks.
 
 All numbers are counted bytes in MiB, float32, gradients in ``x`` and ``w``:
 
-- *kept*: what the forward pass keeps for the backward pass, ``x`` and ``w`` included, frozen matrices that are
-  held anyway not (PyTorch: every tensor saved for backward, by its storage; JAX: the leaves of the pullback
-  that ``jax.vjp`` returns);
+- *kept*: what the forward pass keeps for the backward pass, ``x`` and ``w`` included, frozen matrices that
+  are held anyway not (PyTorch: every tensor saved for backward, by its storage; JAX: the leaves of the
+  pullback that ``jax.vjp`` returns);
 - *peak*: the most that is held at once above ``x``, ``w`` and those frozen matrices (PyTorch: live storages
   after every operation of an eager step; JAX: the temporaries of the compiled step, and its results).
 

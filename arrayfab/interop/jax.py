@@ -54,8 +54,8 @@ def function(layer: Layer, mode: str = "reverse") -> Callable[[Any, Array], Any]
     >>> from arrayfab import LowRank, Reconciliation
     >>> f = function(Reconciliation(fabrication=LowRank(r=1), n=2, D=3))
     >>> loss = jax.jit(lambda w, x: jnp.sum(f(x, w) ** 2))
-    >>> jax.grad(loss)(jnp.ones(5), jnp.ones((4, 3)))
-    Array([72., 72., 48., 48., 48.], dtype=float32)
+    >>> jax.grad(loss)(jnp.ones(5), jnp.ones((4, 3))).tolist()
+    [72.0, 72.0, 48.0, 48.0, 48.0]
     """
     if mode not in _MODES:
         raise ValueError(f"function: mode must be one of {list(_MODES)}, got {mode!r}")

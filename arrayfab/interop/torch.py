@@ -40,9 +40,19 @@ def apply(layer: Layer, x: Any, w: torch.Tensor | None = None) -> Any:
     >>> w.grad
     tensor([72., 72., 48., 48., 48.])
     """
+    if _forward_levels() > 1:
+        return layer(x, w)
     is_list = isinstance(x, list | tuple)
     y = _Apply.apply(layer, is_list, w, *(x if is_list else (x,)))
     return list(y) if isinstance(y, tuple) else y
+
+
+def _forward_levels():
+    # Where forward mode is inside forward mode, PyTorch drops the outer derivative of a function's own `jvp`
+    # and says nothing (pytorch/pytorch#197867, seen with 2.13): such calls go through the array code.
+    functorch = torch._C._functorch
+    levels = functorch.get_interpreter_stack() or ()
+    return sum(level.key() == functorch.TransformType.Jvp for level in levels)
 
 
 def _packed(is_list, arrays):
