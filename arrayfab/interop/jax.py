@@ -74,9 +74,8 @@ def _keep_inputs(layer, x, w):
 def _pull(layer, kept, grad_y):
     x, w = kept
     grad_x, grad_w = layer.vjp(x, w)[1](grad_y)
-    # A tuple of inputs asks for a tuple of cotangents, and numbers that nothing learns from for zeros.
-    grad_x = jax.tree.unflatten(jax.tree.structure(x), jax.tree.leaves(grad_x))
-    return grad_x, jax.tree.map(jax.numpy.zeros_like, w) if grad_w is None else grad_w
+    # A tuple of inputs asks for a tuple of cotangents. None, where nothing is learned, stands for zeros.
+    return jax.tree.unflatten(jax.tree.structure(x), jax.tree.leaves(grad_x)), grad_w
 
 
 _by_vjp.defvjp(_keep_inputs, _pull)
