@@ -12,11 +12,12 @@ from scipy.optimize import least_squares
 from scipy.sparse.linalg import LinearOperator, cg, eigsh, lsmr, svds
 
 import arrayfab as af
+from arrayfab import _arrays
 from arrayfab.gradients import finite_difference_jvp
 from arrayfab.interop.scipy import aslinearoperator, jacobian, residuals
 from arrayfab.testing import strategies
 
-# Where every shape is compiled or made a graph, on JAX and Dask, solvers that run for many products are left out.
+# JAX and Dask compile or make a graph of every product: solvers, which need many, are left out there.
 SOLVING = pytest.mark.parametrize(
     "home", [e.param for e in ENTRIES if e.name in ("numpy", "strict-device1", "torch")]
 )
@@ -45,9 +46,9 @@ def assert_is_operator_of(W, home):
     assert isinstance(A, LinearOperator)
     assert (A.shape, A.dtype) == ((n, D), np.dtype(home.dtype_name))
     tolerance = 256 * np.finfo(A.dtype).eps * (1 + np.abs(dense).max())
-    for received, expected in ((A @ np.eye(D), dense), (A.T @ np.eye(n), dense.T)):
+    for received, expected in ((A @ np.eye(D, dtype=A.dtype), dense), (A.T @ np.eye(n), dense.T)):
         assert isinstance(received, np.ndarray)
-        assert received.dtype == A.dtype
+        assert received.dtype == (A.dtype if expected is dense else np.float64)
         np.testing.assert_allclose(received, expected, rtol=0, atol=tolerance)
     np.testing.assert_allclose(A @ np.ones(D), dense.sum(axis=1), rtol=0, atol=D * tolerance)
     np.testing.assert_allclose(A.T @ np.ones(n), dense.sum(axis=0), rtol=0, atol=n * tolerance)
@@ -226,7 +227,7 @@ def test_least_squares_fits_a_role_by_gauss_newton_without_a_dense_jacobian(home
     x, truth = numbers(20, 6), role.init(rng=1)
     fun, jac = residuals(role, home.asarray(x), home.asarray(role(x, truth)))
     start = truth + 0.1 * numbers(truth.size)
-    assert fun(start).dtype == jac(start).dtype == np.float64
+    assert fun(start).dtype == (jac(start) @ start).dtype == np.float64
     fit = least_squares(fun, start, jac=jac, tr_solver="lsmr")
     assert isinstance(fit.jac, LinearOperator)
     assert fit.nfev < 15
@@ -245,7 +246,8 @@ def test_columns_may_be_reversed_and_read_only():
 def test_half_precision_is_single_outside():
     torch = pytest.importorskip("torch")
     A = aslinearoperator(af.LowRank(r=1).fabricate(torch.ones(7, dtype=torch.bfloat16), 3, 4))
-    np.testing.assert_array_equal(A @ np.ones(4), np.full(3, 4, dtype=np.float32), strict=True)
+    assert A.dtype == np.float32
+    np.testing.assert_array_equal(A @ np.ones(4), np.full(3, 4.0), strict=True)
 
 
 MATRIX = af.LowRank(r=1).fabricate(np.ones(7), 3, 4)
@@ -291,6 +293,24 @@ except ImportError as error:
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout == "SciPy is needed: pip install 'arrayfab[scipy]'\n"
+
+
+def test_where_arrays_stay_on_the_device_nothing_is_converted_but_the_dtype(monkeypatch):
+    # NumPy passes for CuPy, and SciPy for cupyx.
+    monkeypatch.setattr(_arrays, "is_cupy", lambda xp: True)
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.sparse.linalg", sys.modules["scipy.sparse.linalg"])
+    monkeypatch.setattr(_arrays, "to_host", None)
+    monkeypatch.setattr(_arrays, "from_host", None)
+    w = numbers(14).astype(np.float32)
+    W = af.LowRank(r=2).fabricate(w, 3, 4)
+    A, role = aslinearoperator(W), af.Reconciliation(fabrication=af.LowRank(r=2), n=3, D=4)
+    J = jacobian(role, np.eye(4, dtype=np.float32), w, "x")
+    assert (A.matvec(np.ones((4, 1), np.float32)).dtype, A.rmatvec(np.ones(3)).dtype) == (
+        np.float32,
+        np.float64,
+    )
+    np.testing.assert_allclose(A @ np.eye(4), W.to_dense(), rtol=1e-6)
+    np.testing.assert_allclose(J @ np.eye(4).reshape(-1), W.to_dense().T.reshape(-1), rtol=1e-6)
 
 
 @pytest.fixture

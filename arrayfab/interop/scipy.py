@@ -37,8 +37,8 @@ def aslinearoperator(matrix: StructuredMatrix | Role, w: Array | None = None):
     -------
     LinearOperator
         Of ``cupyx.scipy.sparse.linalg`` for CuPy's numbers, else of ``scipy.sparse.linalg``, which takes and
-        returns NumPy arrays whatever the numbers are. Its dtype is float64 for float64 and float32
-        for all others.
+        returns NumPy arrays whatever the numbers are. Its dtype is float64 for float64 and float32 for all
+        others; a product with float64 vectors is cast to float64, as it would be with a NumPy array.
 
     Raises
     ------
@@ -145,13 +145,13 @@ def residuals(layer: Layer, x: Array | list[Array], target: Array) -> tuple[Call
     >>> bool(fit.cost < 1e-20)
     True
     """
-    boundary = _Boundary(_first(x), on_host=True, dtype=np.dtype(np.float64))
+    boundary = _Boundary(_first(x), on_host=True)
 
     def fun(w):
         y = layer(x, boundary.inward(w))
         _arrays.check_alike("residuals", "the result", y, "target", target)
         _arrays.check_shape("residuals", "target", target, tuple(y.shape))
-        return boundary.outward(_flat(y - target))
+        return boundary.outward(_flat(y - target), np.dtype(np.float64))
 
     def jac(w):
         return _jacobian(boundary, layer, x, boundary.inward(w), "w")
@@ -193,14 +193,13 @@ def _jacobian(boundary: _Boundary, layer: Layer, x, w, wrt: str):
 class _Boundary:
     """Where a solver's vectors become arrays like a given one, and results become the solver's again."""
 
-    def __init__(self, like: Array | StructuredMatrix, on_host: bool = False, dtype: np.dtype | None = None):
+    def __init__(self, like: Array | StructuredMatrix, on_host: bool = False):
         array = like._numbers.like if isinstance(like, StructuredMatrix) else like
         self.xp = _arrays.check_real_floating("LinearOperator", "the array inside", array).xp
         self.inner, self.device = array.dtype, _arrays.device_of(array)
         self.on_device = _arrays.is_cupy(self.xp) and not on_host
         # Solvers know two dtypes.
-        self.solvers = np.dtype(np.float64 if array.dtype == self.xp.float64 else np.float32)
-        self.dtype = self.solvers if dtype is None else dtype
+        self.dtype = np.dtype(np.float64 if array.dtype == self.xp.float64 else np.float32)
 
     def operator(self, shape, forward, backward, takes_columns: bool = False):
         """The operator of a product and of the transposed one, of columns too where they take them."""
@@ -212,7 +211,8 @@ class _Boundary:
 
     def _through(self, product):
         def product_through_boundary(v):
-            return self.outward(product(self.inward(v)))
+            # Promoted as a product with an array of the operator's dtype would be.
+            return self.outward(product(self.inward(v)), np.result_type(self.dtype, v.dtype))
 
         return product_through_boundary
 
@@ -229,10 +229,13 @@ class _Boundary:
         # A copy: PyTorch refuses arrays that are reversed or read-only.
         return _arrays.from_host(np.array(v, order="C"), self.xp, self.inner, self.device)
 
-    def outward(self, array: Array) -> Any:
-        """An array inside as the solver's."""
-        array = self.xp.astype(array, getattr(self.xp, self.solvers.name), copy=False)
-        return array if self.on_device else _arrays.to_host(array).astype(self.dtype, copy=False)
+    def outward(self, array: Array, dtype: np.dtype) -> Any:
+        """An array inside as the solver's, of that dtype."""
+        if self.on_device:
+            return self.xp.astype(array, dtype, copy=False)
+        # NumPy does not have every dtype that others have.
+        array = self.xp.astype(array, getattr(self.xp, self.dtype.name), copy=False)
+        return _arrays.to_host(array).astype(dtype, copy=False)
 
 
 def _import(name: str):
