@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    module = ModuleType(page.stem)
-    monkeypatch.setitem(sys.modules, page.stem, module)  # where pickle looks for classes
+    module = ModuleType(f"page_{page.stem}")  # a page may be called as a library is
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where pickle looks for classes
     for block in blocks:
         exec(compile(block, str(page), "exec"), vars(module))
