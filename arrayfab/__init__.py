@@ -19,6 +19,7 @@ from arrayfab.fabrications import (
     Seeded,
 )
 from arrayfab.matrix import StructuredMatrix
+from arrayfab.planner import plan
 from arrayfab.roles import (
     BilinearInterdependence,
     Concatenation,
@@ -55,4 +56,5 @@ __all__ = [
     "Seeded",
     "Sequential",
     "StructuredMatrix",
+    "plan",
 ]

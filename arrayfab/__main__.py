@@ -1,4 +1,4 @@
-"""The command line: ``python -m arrayfab demo`` and ``python -m arrayfab list``."""
+"""The command line: ``python -m arrayfab demo``, ``list`` and ``plan``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import importlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+
+import numpy as np
 
 import arrayfab as af
 from arrayfab import _arrays
@@ -43,6 +45,33 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("-D", type=_positive, default=1024, help="columns of the matrix")
     table.add_argument("--rows", type=_positive, default=32, help="rows of the data")
     table.set_defaults(run=_list)
+
+    plan = commands.add_parser(
+        "plan",
+        help="show which variants fit a budget of learned numbers",
+        description="Show the variants and hyper-parameters of an n × D matrix that need no more than a "
+        "budget of learned numbers: what they cost, the rank that they can reach and, for a given matrix, how "
+        "near they come to it, the nearest first.",
+        epilog="example: python -m arrayfab plan -n 1024 -D 512 --budget 20000",
+    )
+    plan.add_argument("-n", type=_positive, help="rows of the matrix (left out: the target's, or 1024)")
+    plan.add_argument("-D", type=_positive, help="columns of the matrix (left out: the target's, or 1024)")
+    plan.add_argument("--budget", type=_positive, required=True, help="the most numbers to learn")
+    plan.add_argument(
+        "--target",
+        type=Path,
+        metavar="FILE.npy",
+        help="a matrix in NumPy's format that every variant is fitted to",
+    )
+    plan.add_argument("--rows", type=_positive, default=32, help="rows of the data of a call")
+    plan.add_argument(
+        "--each",
+        type=_positive,
+        default=3,
+        help="the most choices of hyper-parameters that a variant is shown with",
+    )
+    plan.add_argument("--figure", type=Path, metavar="FILE", help="where to write a figure, such as plan.png")
+    plan.set_defaults(run=_plan)
     return parser
 
 
@@ -128,6 +157,26 @@ def _list(arguments: argparse.Namespace) -> None:
     n, D, rows = arguments.n, arguments.D, arguments.rows
     title = f"n={n}, D={D}: learned numbers l, and multiplies of a call on {rows} rows in every role"
     _print_table(title, HEADER, catalogue(n, D, rows))
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    target = None if arguments.target is None else _matrix_in(arguments.target)
+    n, D = (1024, 1024) if target is None else target.shape
+    plan = af.plan(
+        arguments.n or n, arguments.D or D, arguments.budget, target, rows=arguments.rows, each=arguments.each
+    )
+    print(plan)
+    if arguments.figure is not None:
+        arguments.figure.parent.mkdir(parents=True, exist_ok=True)
+        plan.figure(arguments.figure)
+        print(f"figure: {arguments.figure.resolve()}")
+
+
+def _matrix_in(path: Path):
+    matrix = np.load(path, allow_pickle=False)
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "iuf":
+        raise ValueError(f"{path}: expected one matrix of real numbers in the .npy format")
+    return matrix.astype(np.float64)
 
 
 def _print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
