@@ -50,8 +50,8 @@ def _parser() -> argparse.ArgumentParser:
         "plan",
         help="show which variants fit a budget of learned numbers",
         description="Show the variants and hyper-parameters of an n × D matrix that need no more than a "
-        "budget of learned numbers: what they cost, the rank that they can reach and, for a given matrix, how "
-        "near they come to it, the nearest first.",
+        "budget of learned numbers: what they cost, the rank that they can reach and, for a given matrix, "
+        "how near they come to it, the nearest first.",
         epilog="example: python -m arrayfab plan -n 1024 -D 512 --budget 20000",
     )
     plan.add_argument("-n", type=_positive, help="rows of the matrix (left out: the target's, or 1024)")

@@ -64,8 +64,9 @@ def fit(fabrication: Fabrication, target: Array) -> Fit:
     >>> import numpy as np
     >>> from arrayfab import LowRank
     >>> from arrayfab.fitting import fit
-    >>> fit(LowRank(r=1), np.diag([3.0, 2.0, 1.0])).error ** 2  # the squared singular values left out
-    5.0
+    >>> found = fit(LowRank(r=1), np.diag([4.0, 2.0, 1.0]))
+    >>> round(found.error**2, 12), found.is_optimal  # the squared singular values left out
+    (5.0, True)
     """
     xp = _arrays.check_real_floating("fit", "target", target).xp
     if target.ndim != 2:
@@ -106,8 +107,10 @@ def _nearest(fabrication: Fabrication, target: np.ndarray) -> _Nearest:
     from scipy.optimize import least_squares
 
     start = fabrication.init(n, D, rng=0)
-    found = least_squares(fun, start, jac=jac, tr_solver="lsmr", xtol=1e-12, ftol=1e-12, max_nfev=30)
-    return _Nearest(found.x, False)
+    options = {"xtol": 1e-12, "ftol": 1e-12, "max_nfev": 30}
+    if len(start) == 1:  # SciPy's lsmr solver wants two unknowns
+        return _Nearest(least_squares(fun, start, jac=lambda w: jac(w) @ np.eye(1), **options).x, False)
+    return _Nearest(least_squares(fun, start, jac=jac, tr_solver="lsmr", **options).x, False)
 
 
 def _by_linear_least_squares(fun: Callable, jac: Callable, size: int) -> np.ndarray:
@@ -231,7 +234,7 @@ def _rearranged(target: np.ndarray, p: int, q: int) -> np.ndarray:
 
 
 def _factors(matrix: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:
-    """``A`` of ``r`` columns and ``Bᵀ`` of ``r`` rows, equally long, whose product is nearest to the matrix."""
+    """``A`` of ``r`` columns and ``Bᵀ`` of ``r`` rows, equally long, with the product nearest to a matrix."""
     u, s, vt = np.linalg.svd(matrix, full_matrices=False)
     root = np.sqrt(s[:r])
     missing = (0, max(r - len(s), 0))

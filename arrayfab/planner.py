@@ -179,7 +179,7 @@ def plan(n: int, D: int, budget: int, target: Array | None = None, *, rows: int 
     --------
     >>> import numpy as np
     >>> import arrayfab
-    >>> target = np.outer(np.arange(6.0), np.ones(4))
+    >>> target = np.outer(np.arange(6.0), [1.0, 2.0, 3.0, 5.0])
     >>> best = arrayfab.plan(6, 4, 12, target).lines[0]
     >>> best.fabrication, best.l, round(best.error, 12)
     (LowRank(r=1), 10, 0.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy.optimize import least_squares, minimize
 
 import arrayfab as af
 from arrayfab.fitting import fit
@@ -104,7 +104,8 @@ def test_ranks_that_do_not_bind_give_the_nearest_kronecker_product(fabrication):
     assert found.error == pytest.approx(nearest.error, rel=1e-12)
 
 
-@pytest.mark.parametrize("fabrication", LINEAR + BILINEAR + WITHOUT_A_FORM, ids=str)
+# Gauss–Newton takes a few steps only, and is left out.
+@pytest.mark.parametrize("fabrication", LINEAR + BILINEAR, ids=str)
 @given(seed=st.integers(0, 9))
 def test_the_gradient_of_the_error_is_zero_at_the_fit(fabrication, seed):
     target = noise(N, D, seed=seed)
@@ -133,16 +134,20 @@ def test_near_a_representable_target_no_start_leads_nearer(fabrication):
     assert fit(fabrication, target).error <= min(errors) * (1 + 1e-6)
 
 
-def test_a_network_of_fewer_outputs_has_the_same_gradient():
-    # A step of Gauss–Newton on the reduced network must lower the error of the whole one.
-    for fabrication in NETWORKS:
-        target = matrix(fabrication, fabrication.init(N, D, rng=3)) + 0.1 * noise(N, D)
-        found = fit(fabrication, target)
-        start = matrix(fabrication, fabrication.init(N, D, rng=0))
-        assert not found.is_optimal
-        assert found.error < 0.9 * np.linalg.norm(start - target)
-        W, pullback = fabrication.vjp(found.w, N, D)
-        assert np.linalg.norm(pullback(W - target)) < 1e-4 * np.linalg.norm(target) ** 2
+@pytest.mark.parametrize("fabrication", NETWORKS, ids=str)
+def test_a_network_fitted_through_fewer_outputs_is_as_near_as_one_fitted_whole(fabrication):
+    start = fabrication.init(N, D, rng=0)
+    target = matrix(fabrication, start + 0.1 * noise(start.size)) + 0.1 * noise(N, D)
+    whole = least_squares(lambda w: (matrix(fabrication, w) - target).reshape(-1), start, method="lm")
+    found = fit(fabrication, target)
+    assert not found.is_optimal
+    assert found.error == pytest.approx(np.sqrt(2 * whole.cost), rel=1e-6)
+
+
+def test_a_network_of_one_number_is_fitted():
+    fabrication = af.RandomMatrixHypernet(r=1, l=1, hidden_dim=2)
+    target = matrix(fabrication, np.asarray([0.3]))
+    assert fit(fabrication, target).error < 1e-6 * np.linalg.norm(target)
 
 
 @pytest.mark.parametrize("fabrication", [*LINEAR[:5], *BILINEAR, 0.0 * af.Full(), af.Eye()], ids=str)
