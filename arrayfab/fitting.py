@@ -195,7 +195,8 @@ def _(fabrication: fab.RandomMatrixAdaption, target):
         before, scaled = second, A * second
         first = _ratio(np.sum(scaled * Y, axis=1), np.sum((scaled @ K) * scaled, axis=1))
         normal = ((A * first[:, None] ** 2).T @ A) * K
-        second = np.linalg.lstsq(normal, (A * Y).T @ first, rcond=None)[0]
+        ridge = np.finfo(np.float64).eps * np.trace(normal) / len(normal) or 1.0  # nothing but rounding
+        second = np.linalg.solve(normal + ridge * np.eye(len(normal)), (A * Y).T @ first)
         if np.linalg.norm(second - before) <= _STILL * np.linalg.norm(second):
             break
     return _Nearest(_joined(first, second), False)

@@ -313,6 +313,15 @@ def test_where_arrays_stay_on_the_device_nothing_is_converted_but_the_dtype(monk
     np.testing.assert_allclose(J @ np.eye(4).reshape(-1), W.to_dense().T.reshape(-1), rtol=1e-6)
 
 
+def test_residuals_are_scipys_also_where_arrays_stay_on_the_device(monkeypatch):
+    monkeypatch.setattr(_arrays, "is_cupy", lambda xp: True)
+    monkeypatch.setitem(sys.modules, "cupyx.scipy.sparse.linalg", None)
+    role = af.Reconciliation(fabrication=af.Full(), n=2, D=3)
+    fun, jac = residuals(role, np.eye(3, dtype=np.float32), np.zeros((3, 2), np.float32))
+    assert fun(np.ones(6)).dtype == np.float64
+    assert isinstance(jac(np.ones(6)), LinearOperator)
+
+
 @pytest.fixture
 def on_gpu():
     cupy = pytest.importorskip("cupy")
