@@ -99,25 +99,19 @@ def _nearest(fabrication: Fabrication, target: np.ndarray) -> _Nearest:
     structure = blueprint(fabrication, n, D).structure
     if not fabrication.num_parameters(n, D):
         return _Nearest(np.zeros(0), True)
-    from arrayfab.interop.scipy import residuals
+    from arrayfab.interop.scipy import load, residuals
 
     fun, jac = residuals(Reconciliation(fabrication=fabrication, n=n, D=D), np.eye(D), target.T)
     if structure.degree == 1:
-        return _Nearest(_by_linear_least_squares(fun, jac, fabrication.num_parameters(n, D)), True)
-    from scipy.optimize import least_squares
-
+        zero, lsmr = np.zeros(fabrication.num_parameters(n, D)), load("scipy.sparse.linalg").lsmr
+        options = {"atol": 1e-14, "btol": 1e-14, "conlim": 0, "maxiter": 10 * len(zero)}
+        return _Nearest(lsmr(jac(zero), -fun(zero), **options)[0], True)
+    least_squares = load("scipy.optimize").least_squares
     start = fabrication.init(n, D, rng=0)
     options = {"xtol": 1e-12, "ftol": 1e-12, "max_nfev": 30}
     if len(start) == 1:  # SciPy's lsmr solver wants two unknowns
         return _Nearest(least_squares(fun, start, jac=lambda w: jac(w) @ np.eye(1), **options).x, False)
     return _Nearest(least_squares(fun, start, jac=jac, tr_solver="lsmr", **options).x, False)
-
-
-def _by_linear_least_squares(fun: Callable, jac: Callable, size: int) -> np.ndarray:
-    from scipy.sparse.linalg import lsmr
-
-    zero = np.zeros(size)
-    return lsmr(jac(zero), -fun(zero), atol=1e-14, btol=1e-14, conlim=0, maxiter=10 * size)[0]
 
 
 @_nearest.register

@@ -1,5 +1,8 @@
 """Learned numbers fitted to a matrix, against representable targets, known optima and brute force."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -178,3 +181,20 @@ def test_a_bad_target_gets_a_clear_error(target, message):
     with pytest.raises((TypeError, ValueError)) as caught:
         fit(af.LPHM(p=2, q=1), target)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("formula", ["af.Hypernet(l=2)", "af.Eye() + af.Full()"])
+def test_without_scipy_closed_forms_work_and_the_rest_says_what_is_missing(formula):
+    script = f"""
+import sys
+sys.modules["scipy"] = None
+import numpy as np, arrayfab as af
+from arrayfab.fitting import fit
+fit(af.LPHM(p=2, q=2), np.ones((4, 4)))
+try:
+    fit({formula}, np.ones((4, 4)))
+except ImportError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout == "SciPy is needed: pip install 'arrayfab[scipy]'\n"

@@ -203,7 +203,7 @@ class _Boundary:
 
     def operator(self, shape, forward, backward, takes_columns: bool = False):
         """The operator of a product and of the transposed one, of columns too where they take them."""
-        interface = _import("cupyx.scipy.sparse.linalg" if self.on_device else "scipy.sparse.linalg")
+        interface = load("cupyx.scipy.sparse.linalg" if self.on_device else "scipy.sparse.linalg")
         products = {"matvec": self._of_vectors(forward), "rmatvec": self._of_vectors(backward)}
         if takes_columns:
             products |= {"matmat": self._through(forward), "rmatmat": self._through(backward)}
@@ -238,7 +238,8 @@ class _Boundary:
         return _arrays.to_host(array).astype(dtype, copy=False)
 
 
-def _import(name: str):
+def load(name: str):
+    """A module of SciPy or cupyx; ImportError with a hint where it is missing."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
