@@ -1,5 +1,7 @@
 """Large structured matrices from few learned numbers, on any array namespace."""
 
+from typing import TYPE_CHECKING
+
 from arrayfab.composition import Parallel, Pointwise, Reshape, Sequential
 from arrayfab.fabrications import (
     LPHM,
@@ -27,6 +29,9 @@ from arrayfab.roles import (
     ParameterizedInterdependence,
     Reconciliation,
 )
+
+if TYPE_CHECKING:
+    from arrayfab.io import load, save
 
 __version__ = "0.1.0"
 
@@ -56,5 +61,15 @@ __all__ = [
     "Seeded",
     "Sequential",
     "StructuredMatrix",
+    "load",
     "plan",
+    "save",
 ]
+
+
+def __getattr__(name: str):
+    if name in ("load", "save"):  # so that importing arrayfab does not read what only files need
+        from arrayfab import io
+
+        return getattr(io, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

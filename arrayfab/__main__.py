@@ -1,9 +1,10 @@
-"""The command line: ``python -m arrayfab demo``, ``list`` and ``plan``."""
+"""The command line: ``python -m arrayfab`` with ``demo``, ``list``, ``plan`` or ``inspect``."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,14 +18,13 @@ _NAMESPACES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.n
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; the exit status is 0, or 2 where something that it needs is missing."""
+    """Run a command; the exit status is 0, 2 where something that it needs is missing, or the command's."""
     arguments = _parser().parse_args(argv)
     try:
-        arguments.run(arguments)
+        return arguments.run(arguments) or 0
     except (ImportError, OSError, ValueError) as error:
         print(f"arrayfab: {error}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     plan.add_argument("--figure", type=Path, metavar="FILE", help="where to write a figure, such as plan.png")
     plan.set_defaults(run=_plan)
+
+    inspection = commands.add_parser("inspect", help="show what is inside a checkpoint")
+    inspection.add_argument("file", type=Path, metavar="FILE")
+    inspection.set_defaults(run=_inspect)
     return parser
 
 
@@ -179,15 +183,34 @@ def _matrix_in(path: Path):
     return matrix.astype(np.float64)
 
 
+def _inspect(arguments: argparse.Namespace) -> int:
+    """0, or 1 where a checksum is wrong."""
+    from arrayfab.io.inspection import HEADER, inspect
+
+    found = inspect(arguments.file)
+    has_rich = sys.stdout.isatty() and importlib.util.find_spec("rich")
+    (_print_table if has_rich else _print_plain)(found.title, HEADER, found.rows)
+    return 0 if found.is_sound else 1
+
+
+def _print_plain(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    print(title)
+    for line in lines:
+        print("  ".join(map(str.ljust, line, widths)).rstrip())
+
+
 def _print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console = Console()
     # Where no terminal limits the width, nothing need be cut.
     Console(width=None if console.is_terminal else 160).print(table)

@@ -64,6 +64,11 @@ def namespace(xp: ModuleType | None) -> ModuleType:
     return xp
 
 
+def dtype_name(dtype: Any) -> str:
+    """NumPy's name for a dtype of any namespace, such as ``"float32"``."""
+    return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+
+
 def device_of(x: Array) -> Any:
     """The device on which ``x`` lives."""
     return "cpu" if type(x) is np.ndarray else array_api_compat.device(x)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
 
 
+@runtime_checkable
 class Layer(Protocol):
     """What can be composed and trained: every role, and what `arrayfab.composition` holds."""
 

@@ -386,6 +386,11 @@ class fusion(_InRole):
         return self.post_process(x=self._role(x, w)(x, w), device=device)
 
 
+def frozen_names(made_of: type[core.Fabrication]) -> list[str]:
+    """The names of the frozen blocks of arrayfab's fabrication."""
+    return list(made_of().frozen(1, 1)) if issubclass(made_of, core.Seeded) else []
+
+
 def _frozen(key):
     """The attribute for a frozen matrix: the assigned one, or the seed's for the last product."""
 
@@ -409,8 +414,7 @@ def _class(name: str, base: type, made_of: Any, doc: str | None, order: dict, hy
 
 def _row(key: str, made_of: Any, base: type = fabrication, /, name="", fixed=(), **hyper) -> Any:
     """A reconciliation: tinybig's name for it, arrayfab's fabrication, hyper-parameters with defaults."""
-    blocks = made_of().frozen(1, 1) if issubclass(made_of, core.Seeded) else ()
-    frozen = {{"mask": "mask_matrix"}.get(block, block): _frozen(block) for block in blocks}
+    frozen = {{"mask": "mask_matrix"}.get(block, block): _frozen(block) for block in frozen_names(made_of)}
     order = {"name": name or f"{key}_reconciliation", **hyper, "device": "cpu", "seed": 0}
     return _class(
         f"{key}_reconciliation", base, made_of, made_of.__doc__, order, hyper, **frozen, **dict(fixed)

@@ -2,8 +2,8 @@
 
     python benchmarks/frozen.py
 
-Draws take turns with NumPy's own normal numbers; the ratios are of the medians. The streamed calls print their
-peak of memory above inputs and outputs, as NumPy's allocations are counted by tracemalloc.
+Draws take turns with NumPy's own normal numbers; the ratios are of the medians. The streamed calls print
+their peak of memory above inputs and outputs, as tracemalloc counts NumPy's allocations.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ MIB = 1 << 20
 
 
 def seconds(call) -> float:
+    """What one call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
@@ -74,6 +75,7 @@ def memory(title: str, call) -> None:
 
 
 def streamed_beside_cached(n: int = 2048) -> None:
+    """The time of a hypernet's call either way, and how far apart the results are."""
     calls = {
         storage: reconciliation(RandomMatrixHypernet(r=4, storage=storage), n)
         for storage in ("cached", "streamed")

@@ -45,9 +45,9 @@ def gaussian(frozen, i):
         m, k = 2 * m, k - 1
     s = (m - 1.0) / (m + 1.0)
     log = horner(s * s, [2 / (2 * j + 1) for j in range(10)]) * s + k * math.log(2.0)
-    angle = (uniform(second) - 0.5) * (math.pi / 2)
-    sine = horner(angle * angle, [(-1) ** j / math.factorial(2 * j + 1) for j in range(8)]) * angle
-    cosine = horner(angle * angle, [(-1) ** j / math.factorial(2 * j) for j in range(9)])
+    half = (uniform(second) - 0.5) * (math.pi / 4)
+    t = horner(half * half, [(-1) ** j / math.factorial(2 * j + 1) for j in range(7)]) * half
+    cosine, sine = 1.0 - 2.0 * (t * t), t * (2.0 * math.sqrt(1.0 - t * t))
     z = (cosine + sine if i % 2 else cosine - sine) * math.sqrt(-log)
     return z * rademacher(second if i % 2 else first)
 

@@ -76,8 +76,12 @@ def test_batched_numbers_broadcast_on_every_namespace(namespace):
             assert_equal(namespace.to_numpy(array), numbers)
 
 
-def test_frozen_numbers_are_the_same_everywhere(namespace):
-    drawn = frozen.Frozen(7, "A", frozen.Gaussian(5, 3))
+LAWS = [frozen.Gaussian(5, 3), frozen.Uniform(5, 3), frozen.Rademacher(5, 3), frozen.Bernoulli(5, 3, 0.4)]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: type(law).__name__)
+def test_frozen_numbers_are_the_same_everywhere(namespace, law):
+    drawn = frozen.Frozen(7, "A", law)
     array = frozen.cache.get(drawn, namespace.xp, namespace.dtype, namespace.device)
     assert namespace.owns(array)
     np.testing.assert_array_equal(namespace.to_numpy(array), drawn.draw().astype(namespace.dtype_name))

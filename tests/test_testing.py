@@ -1,7 +1,7 @@
 """The kit is tested with deliberately wrong variants: each is caught by the law that names its fault."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -242,6 +242,30 @@ class Forgetting(af.LowRank):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unsaved(af.LowRank):
+    """Has a factor that is no part of its configuration."""
+
+    factor: float = field(default=1.0, init=False, compare=False)
+
+    def matrix(self, n, D, A, Bt):
+        return self.factor * (A @ Bt)
+
+    def times(self, factor):
+        object.__setattr__(self, "factor", factor)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unwritable(af.LowRank):
+    """Has a hyper-parameter that no file can hold."""
+
+    scaled: Callable = np.negative
+
+    def matrix(self, n, D, A, Bt):
+        return float(self.scaled(2.0)) * (A @ Bt)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Swapped(af.Hypercomplex):
     p: int | None = 2
     q: int | None = 1
@@ -373,6 +397,8 @@ WRONG = {
     "a seed that is ignored": (SeedIgnored(), "another_seed_gives_other_numbers"),
     "configurations that are never equal": (Unequal(), "equal_configurations_agree"),
     "a copy that loses its hyper-parameters": (Forgetting(r=3), "survives_pickling"),
+    "a factor that is not part of the configuration": (Unsaved().times(3.0), "survives_saving"),
+    "a hyper-parameter that no file can hold": (Unwritable(), "survives_saving"),
     "a reshaped outer product for a Kronecker one": (ReshapedOuter(A, B), "dense_equals_matrix_free"),
     "a product that is wrong for one row only": (
         faulty("OneRow", wrong_rows=altered(value=lambda y, x: 2 * y if x.shape[-2] == 1 else y)),
@@ -484,6 +510,15 @@ def test_a_law_that_is_not_claimed_is_not_tried():
     exempt = {"no_dense_allocation": "it is dense"}
     assert all(check.law != "no_dense_allocation" for check in checks(af.Full(), exempt=exempt))
     check_fabrication(af.Full(), namespaces=["numpy"], exempt=exempt, max_examples=1)
+
+
+def test_a_law_whose_library_is_missing_is_skipped_with_that_reason(monkeypatch):
+    monkeypatch.setitem(LAWS, "survives_saving", replace(LAWS["survives_saving"], needs="no_such_library"))
+    assert all(check.law != "survives_saving" for check in checks(af.Full(), namespaces=["numpy"]))
+    (skipped,) = (
+        param for param in parametrize_with_checks([af.Full()], namespaces=["numpy"]).args[1] if param.marks
+    )
+    assert skipped.marks[0].kwargs["reason"] == "no_such_library is not installed"
 
 
 def test_the_decorator_makes_a_test_of_every_law():

@@ -165,7 +165,7 @@ def test_what_cannot_be_read_is_an_error():
         w, door.hm_parameterized_interdependence(b=2, m=4, p=2)
     )
     assert "w: the frozen A of random_matrix_adaption_reconciliation is missing" in error_of(w, (bare, N, D))
-    assert "w: RandomMatrixAdaption(r=2, seed=0): A must have shape (3, 2), got (4, 2)" in error_of(
+    assert "w: RandomMatrixAdaption(seed=0, r=2): A must have shape (3, 2), got (4, 2)" in error_of(
         w, (misfit, N, D)
     )
     assert "w is not in the state dict, which has ['v']" in error_of({"v": w["w"]}, (made("lorr"), N, D))

@@ -7,7 +7,7 @@ numbers, bit by bit.
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +21,7 @@ _THREADS = 256
 _MOST_BLOCKS = 1 << 16
 _LAWS = [Uniform, Bernoulli, Rademacher, Gaussian]
 
-SOURCE = files("arrayfab.frozen").joinpath("philox.cu")
+SOURCE = Path(__file__).with_name("philox.cu")
 
 
 def definitions(law: type, real: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from arrayfab.frozen.laws import Law
 #: The name of the map from seeds to numbers, for whoever stores a seed.
 SCHEME = "philox4x64-v1"
 
-_CHUNK = 1 << 13  # entries drawn at a time: what stays in a core's cache
+_CHUNK = 1 << 14  # entries drawn at a time: what stays in a core's cache
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,7 @@ class Frozen:
 
     def entries(self, start: int, stop: int) -> np.ndarray:
         """Entries ``start`` to ``stop`` in row-major order, in float64."""
-        first, last = start // 4, -(-stop // 4)
-        numbers = self.law.from_words(philox.words(self.key, first, last - first))
-        return numbers[start - 4 * first : stop - 4 * first]
+        return self._on_host(start, stop, np.float64)
 
     def draw(self, dtype: Any = np.float64) -> np.ndarray:
         """The whole matrix on the host, the longer axis contiguous."""
@@ -73,11 +71,13 @@ class Frozen:
         return _moved(self.draw(_host_dtype(dtype)), xp, dtype, device)
 
     def _on_host(self, start, stop, dtype):
-        numbers = np.empty(stop - start, dtype=dtype)
-        for begin in range(start, stop, _CHUNK):
-            end = min(begin + _CHUNK, stop)
-            numbers[begin - start : end - start] = self.entries(begin, end)
-        return numbers
+        first, last = start // 4, -(-stop // 4)
+        generator = philox.generator(self.key, first)
+        numbers = np.empty(4 * (last - first), dtype=dtype)
+        for begin in range(0, numbers.size, _CHUNK):
+            chunk = numbers[begin : begin + _CHUNK]
+            chunk[:] = self.law.from_words(generator.random_raw(chunk.size))
+        return numbers[start - 4 * first : stop - 4 * first]
 
     @cached_property
     def key(self) -> tuple[int, int]:
@@ -153,7 +153,7 @@ def _bytes_of(key) -> int:
 
 def _host_dtype(dtype: Any) -> np.dtype:
     # The dtypes of every namespace carry NumPy's names; what NumPy lacks is cast on arrival.
-    name = str(getattr(dtype, "name", dtype)).rpartition(".")[2]
+    name = _arrays.dtype_name(dtype)
     return np.dtype(name) if name in ("float16", "float32", "float64") else np.dtype(np.float64)
 
 

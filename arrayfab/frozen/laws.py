@@ -15,13 +15,12 @@ import numpy as np
 
 from arrayfab._arrays import Array
 
-# Taylor coefficients of 2 artanh(s)/s, sin(φ)/φ and cos(φ) in s² and φ²: what is left out is below 2⁻⁵³ for
-# |s| ≤ (√2 - 1)² and |φ| ≤ π/4.
+# Taylor coefficients of 2 artanh(s)/s and sin(h)/h in s² and h²: what is left out is below 2⁻⁵³ for
+# |s| ≤ (√2 - 1)² and |h| ≤ π/8.
 _ARTANH = [2.0 / (2 * k + 1) for k in range(10)]
-_SIN = [(-1.0) ** k / math.factorial(2 * k + 1) for k in range(8)]
-_COS = [(-1.0) ** k / math.factorial(2 * k) for k in range(9)]
+_SIN = [(-1.0) ** k / math.factorial(2 * k + 1) for k in range(7)]
 _LN2 = 0.6931471805599453
-_HALF_PI = 1.5707963267948966
+_QUARTER_PI = 0.7853981633974483
 _ROOT_HALF = 0x3FE6A09E667F3BCD  # the bits of √½
 
 
@@ -83,29 +82,27 @@ class Gaussian:
         """A float64 number for each raw word, of which there are an even number."""
         # Box and Muller: two words make the radius √(-2 log v) and an angle. For the angle π/4 + φ in the
         # first quadrant, cos and sin are (cos φ ∓ sin φ)/√2; so the numbers are √(-log v) (cos φ ∓ sin φ).
-        # The lowest bit of each word is its sign.
-        first, second = words[0::2], words[1::2]
-        radius = _root_of_minus_log(1.0 - _uniform(first))
-        angle = (_uniform(second) - 0.5) * _HALF_PI
-        square = angle * angle
-        sine = _series(square, _SIN)
-        sine *= angle
-        cosine = _series(square, _COS)
-        z = (cosine - sine) * radius
-        cosine += sine
-        cosine *= radius
-        both = np.empty_like(words, dtype=np.float64)
-        both[0::2], both[1::2] = z, cosine
-        signed = both.view(np.uint64)
+        # The lowest bit of each word is its sign. And cos φ = 1 - 2t², sin φ = 2t √(1 - t²) for t = sin(φ/2).
+        u = _uniform(words)
+        radius = _root_of_minus_log(1.0 - u[0::2])
+        half = (u[1::2] - 0.5) * _QUARTER_PI
+        t = _series(half * half, _SIN)
+        t *= half
+        square = t * t
+        cosine = 1.0 - 2.0 * square
+        t *= 2.0 * np.sqrt(1.0 - square)
+        np.multiply(cosine - t, radius, out=u[0::2])
+        np.multiply(cosine + t, radius, out=u[1::2])
+        signed = u.view(np.uint64)
         signed ^= words << 63
-        return both
+        return u
 
 
 Law = Uniform | Bernoulli | Rademacher | Gaussian
 
 
 def _uniform(words: Array) -> Array:
-    return (words >> 11) * 2.0**-53
+    return (words >> 11).view(np.int64) * 2.0**-53
 
 
 def _root_of_minus_log(v: Array) -> Array:

@@ -36,10 +36,7 @@ __device__ double signed_by(double z, word w) {
 
 __device__ void gaussian_pair(word first, word second, double z[2]) {
     const double ARTANH[] = {2.0, 2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19};
-    const double SINE[] = {1.0, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800,
-                           1.0 / 6227020800, -1.0 / 1307674368000};
-    const double COSINE[] = {1.0, -1.0 / 2, 1.0 / 24, -1.0 / 720, 1.0 / 40320, -1.0 / 3628800,
-                             1.0 / 479001600, -1.0 / 87178291200, 1.0 / 20922789888000};
+    const double SINE[] = {1.0, -1.0 / 6, 1.0 / 120, -1.0 / 5040, 1.0 / 362880, -1.0 / 39916800, 1.0 / 6227020800};
     union { double number; long long bits; } m;
     m.number = 1.0 - uniform(first);
     long long k = (m.bits - 0x3FE6A09E667F3BCDLL) >> 52;
@@ -47,9 +44,10 @@ __device__ void gaussian_pair(word first, word second, double z[2]) {
     double s = (m.number - 1.0) / (m.number + 1.0);
     double log = series(s * s, ARTANH, 9) * s + (double)k * 0.6931471805599453;
     double radius = sqrt(-log);
-    double angle = (uniform(second) - 0.5) * 1.5707963267948966;
-    double square = angle * angle;
-    double sine = series(square, SINE, 7) * angle, cosine = series(square, COSINE, 8);
+    double half = (uniform(second) - 0.5) * 0.7853981633974483;
+    double t = series(half * half, SINE, 6) * half;
+    double square = t * t;
+    double cosine = 1.0 - 2.0 * square, sine = t * (2.0 * sqrt(1.0 - square));
     z[0] = signed_by((cosine - sine) * radius, first);
     z[1] = signed_by((cosine + sine) * radius, second);
 }

@@ -14,15 +14,14 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 
 
-def words(key: tuple[int, int], first: int, count: int) -> np.ndarray:
-    """The ``4 count`` words of the counters from ``first`` on, by NumPy's own generator."""
-    # That generator steps its counter before it draws.
-    generator = np.random.Philox(key=key[0] | key[1] << 64, counter=(first - 1) % (1 << 256))
-    return generator.random_raw(4 * count)
+def generator(key: tuple[int, int], first: int) -> np.random.Philox:
+    """NumPy's own generator, whose ``random_raw`` gives the words of the counters from ``first`` on."""
+    # It steps its counter before it draws.
+    return np.random.Philox(key=key[0] | key[1] << 64, counter=(first - 1) % (1 << 256))
 
 
 def words_by_arrays(key: tuple[int, int], first: int, count: int, xp: ModuleType) -> Array:
-    """The same by operations on arrays of ``xp``, which is NumPy or CuPy."""
+    """The ``4 count`` words of these counters, by operations on arrays of ``xp``, which is NumPy or CuPy."""
     c = [xp.arange(first, first + count, dtype=np.uint64)]
     c += [xp.zeros_like(c[0])] * 3
     for turn in range(10):

@@ -1,6 +1,8 @@
-"""Parameters in files, arrayfab's own and those of other libraries."""
+"""Files: checkpoints that hold configurations and learned numbers, and what other libraries wrote."""
 
+from arrayfab.io.checkpoint import load, save
 from arrayfab.io.peft import read_peft
+from arrayfab.io.registry import CheckpointError
 from arrayfab.io.tinybig import read_tinybig
 
-__all__ = ["read_peft", "read_tinybig"]
+__all__ = ["CheckpointError", "load", "read_peft", "read_tinybig", "save"]

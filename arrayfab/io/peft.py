@@ -23,6 +23,7 @@ from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab.fabrications import LPHM, DualLPHM, Fabrication, Hypercomplex, LowRank, RandomMatrixAdaption
 from arrayfab.fabrications.blueprint import as_size
+from arrayfab.io.tensors import place_on, read_tensors
 from arrayfab.roles import Reconciliation
 
 # Settings that only say how the adapter was made or trained. A setting that is neither among these nor
@@ -38,9 +39,6 @@ _HARMLESS = {
 }
 _OFF: tuple = (None, False, "none", "", [], {})
 _HARMLESS_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")  # others change the base weights
-
-_DTYPES = {f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IUF" for size in (1, 2, 4, 8)}
-del _DTYPES["F8"]
 
 
 def read_peft(
@@ -109,33 +107,6 @@ def read_peft(
         _arrays.check_real_floating(module.owner, "w", w)
         adapter[name] = Reconciliation(fabrication=fabrication, n=n, D=columns), w
     return adapter
-
-
-def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a safetensors file on the host, bfloat16 as float32."""
-    try:
-        import safetensors
-    except ImportError as error:
-        raise ImportError("safetensors is needed: pip install 'arrayfab[io]'") from error
-    try:
-        entries = safetensors.deserialize(path.read_bytes())
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is no safetensors file: {error}") from error
-    return {name: _decoded(f"{path}: {name}", **entry) for name, entry in entries}
-
-
-def place_on(widest: Any, xp: ModuleType, dtype: Any, device: Any, numbers: np.ndarray) -> Array:
-    """Host numbers as an array of ``xp``, in the dtype asked for or the widest of those read together."""
-    return _arrays.from_host(numbers.astype(widest, copy=False), xp, dtype, device)
-
-
-def _decoded(owner: str, dtype: str, shape: list[int], data: bytearray) -> np.ndarray:
-    if dtype == "BF16":  # the upper half of a float32
-        upper = np.ndarray(shape, "<u2", data).astype(np.uint32)
-        return (upper << np.uint32(16)).view(np.float32)
-    if dtype not in _DTYPES:
-        raise ValueError(f"{owner} must have a dtype of {[*_DTYPES, 'BF16']}, got {dtype}")
-    return np.ndarray(shape, _DTYPES[dtype], data)
 
 
 class _Module:

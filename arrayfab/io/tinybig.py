@@ -17,7 +17,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab import tinybig as door
 from arrayfab._arrays import Array
-from arrayfab.io.peft import place_on, read_tensors
+from arrayfab.io.tensors import place_on, read_tensors
 from arrayfab.roles import Reconciliation, Role
 
 # The functions of which tinybig computes what arrayfab does.
@@ -98,7 +98,7 @@ def _entry(key: str, function: Any, state: Mapping[str, Array], where: tuple) ->
         raise ValueError(f"{key}: functions must hold {wanted} for {type(function).__name__}")
     psi = ours._fabrication() if is_role else ours
     source = psi if "net" in psi._order else getattr(function, "parameter_fabrication", function)
-    frozen = {name: _frozen(key, name, source, state) for name in psi._made_of().frozen(1, 1)}
+    frozen = {name: _frozen(key, name, source, state) for name in door.frozen_names(psi._made_of)}
     w, bias = _vector(key, state, *shape[:1])
     xp, dtype, device = where
     place = partial(place_on, np.result_type(w, *frozen.values()), xp, dtype, device)

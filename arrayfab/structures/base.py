@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any, NamedTuple
@@ -148,14 +148,16 @@ class Cotangents:
     def take(self, name: str, shape: tuple[int, ...]) -> Array:
         """All that was sent to hole ``name``, summed down to the shape of the array in it."""
         numbers = self._numbers
+        arrays, products = self._arrays.pop(name, ()), self._products.pop(name, ())
+        if len(products) == 1 and not arrays:  # most often
+            return numbers.contract(*products[0], shape)
         # Some contributions have batch axes and some are summed over them already: sum first, then add.
-        parts = [numbers.unbroadcast(g, shape) for g in self._arrays.pop(name, [])]
-        products = _stacked(self._products.pop(name, []), numbers)
-        parts += [numbers.contract(left, right, shape) for left, right in products]
+        parts = [numbers.unbroadcast(g, shape) for g in arrays]
+        parts += [numbers.contract(left, right, shape) for left, right in _stacked(products, numbers)]
         return total(parts) if parts else numbers.full(shape, 0.0)
 
 
-def _stacked(products: list[tuple[Array, Array]], numbers: Numbers) -> list[tuple[Array, Array]]:
+def _stacked(products: Sequence[tuple[Array, Array]], numbers: Numbers) -> Sequence[tuple[Array, Array]]:
     """Sums of thin products, ``Σ lᵢᵀ rᵢ``, as one product of the stacked factors."""
     if len(products) < 2 or any(left.ndim + right.ndim != 4 for left, right in products):
         return products

@@ -83,7 +83,7 @@ def checks(
     exempt: Mapping[str, str] | None = None,
     max_examples: int | None = None,
 ) -> list[Check]:
-    """Every law that suits a subject, on every namespace.
+    """Every law that suits a subject and can be tried here, on every namespace.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def checks(
         Check(subject, law.name, namespace, max_examples or _EXAMPLES.get(namespace, 5))
         for namespace in wanted
         for law in LAWS.values()
-        if law.suits(subject, namespace) and law.name not in (exempt or ())
+        if law.suits(subject, namespace) and law.name not in (exempt or ()) and law.why_not() is None
     ]
 
 
@@ -164,17 +164,19 @@ def check_matrix(matrix: Structure, **options) -> None:
 def parametrize_with_checks(subjects: Iterable[Any], *, exempt: Mapping[str, str] | None = None, **options):
     """A pytest decorator: one test per subject, law and namespace, called with ``check``.
 
-    Laws that a subject is exempt from, and namespaces that are not installed, are tests that are skipped with
-    their reason. The options are those of `checks`.
+    Laws that a subject is exempt from, or that need a library which is not installed, are tests that are
+    skipped with their reason. The options are those of `checks`.
     """
     import pytest
 
+    skipped = {law: f"not claimed: {reason}" for law, reason in (exempt or {}).items()}
+    skipped |= {name: reason for name, law in LAWS.items() if (reason := law.why_not())}
     params = []
     for subject in subjects:
         params += [pytest.param(check, id=str(check)) for check in checks(subject, exempt=exempt, **options)]
         params += [
-            pytest.param(None, id=f"{subject}-{law}", marks=pytest.mark.skip(reason=f"not claimed: {reason}"))
-            for law, reason in (exempt or {}).items()
+            pytest.param(None, id=f"{subject}-{law}", marks=pytest.mark.skip(reason=reason))
+            for law, reason in skipped.items()
             if LAWS[law].suits(subject, "numpy")
         ]
     return pytest.mark.parametrize("check", params)

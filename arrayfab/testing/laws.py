@@ -9,19 +9,25 @@ that occurs.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import math
 import pickle
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from arrayfab import _arrays
 from arrayfab.fabrications import Fabrication, Seeded
+from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import cache
+from arrayfab.io import load, save
+from arrayfab.roles import prepared
 from arrayfab.structures import Chain, Dense, Structure
 from arrayfab.testing.cases import Case, fits, structure_of, trials
 from arrayfab.testing.setting import LawBroken, Setting, short
@@ -36,10 +42,17 @@ class Law:
     kinds: tuple[str, ...]
     namespaces: tuple[str, ...] | None
     is_core: bool
+    needs: str | None = None
 
     def suits(self, subject: Any, namespace: str) -> bool:
         """Whether the law is for such a subject, and can be tried on that namespace."""
         return kind_of(subject) in self.kinds and (self.namespaces is None or namespace in self.namespaces)
+
+    def why_not(self) -> str | None:
+        """Why the law cannot be tried here, None where it can."""
+        if self.needs is None or importlib.util.find_spec(self.needs):
+            return None
+        return f"{self.needs} is not installed"
 
 
 #: Every law by name, in the order in which they are tried.
@@ -55,7 +68,9 @@ def kind_of(subject: Any) -> str:
     return "matrix" if isinstance(subject, Structure) else "role"
 
 
-def _law(*kinds: str, namespaces: tuple[str, ...] | None = None, is_core: bool = True):
+def _law(
+    *kinds: str, namespaces: tuple[str, ...] | None = None, is_core: bool = True, needs: str | None = None
+):
     def register(check):
         @functools.wraps(check)
         def law(subject: Any, case: Case) -> None:
@@ -67,7 +82,7 @@ def _law(*kinds: str, namespaces: tuple[str, ...] | None = None, is_core: bool =
                 reason = f"it raised {type(error).__name__}: {error}"
                 raise LawBroken(_report(check.__name__, subject, case, reason)) from error
 
-        LAWS[check.__name__] = Law(check.__name__, law, kinds or KINDS, namespaces, is_core)
+        LAWS[check.__name__] = Law(check.__name__, law, kinds or KINDS, namespaces, is_core, needs)
         return law
 
     return register
@@ -398,16 +413,46 @@ def survives_pickling(subject: Any, case: Case) -> None:
     _agree(subject, pickle.loads(pickle.dumps(subject)), case)
 
 
+@_law("fabrication", "role", is_core=False, needs="safetensors")
+def survives_saving(subject: Any, case: Case) -> None:
+    """What is saved and loaded again is equal to its original, bit by bit, and gives the same numbers."""
+    shape = (case.n, case.D) if isinstance(subject, Fabrication) else ()
+    w = np.random.default_rng(case.seed).standard_normal((*case.batch, subject.num_parameters(*shape)))
+    w, known = case.asarray(w), set(_classes(subject))
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "saved"
+        save(path, {"subject": (subject, w, *shape)}, known=known)
+        twin, again, *_ = load(path, xp=case.home.xp, device=case.home.device, known=known)["subject"]
+    before, after = _arrays.to_host(w), _arrays.to_host(again)
+    if (before.dtype, before.shape, before.tobytes()) != (after.dtype, after.shape, after.tobytes()):
+        raise LawBroken(f"w: expected {short(before)} again\nreceived {short(after)}")
+    _agree(subject, twin, case)
+
+
+def _classes(value):
+    """The classes of all dataclasses in a configuration."""
+    if is_dataclass(value):
+        yield type(value)
+        value = tuple(getattr(value, field.name) for field in fields(value))
+    for item in value if isinstance(value, tuple) else ():
+        yield from _classes(item)
+
+
 def _agree(subject, twin, case):
     if twin != subject or hash(twin) != hash(subject):
         raise LawBroken(f"expected an equal configuration with an equal hash, received {twin}")
+    first, second = (_values_read_anew(each, case) for each in (subject, twin))
+    for name in first:
+        if not np.array_equal(first[name], second[name]):
+            raise LawBroken(f"{name}\nexpected {short(first[name])} again\nreceived {short(second[name])}")
+
+
+def _values_read_anew(subject, case):
+    """What the calls give, by nothing that an equal subject left behind."""
+    for forget in (cache.clear, blueprint.cache_clear, prepared.cache_clear):
+        forget()
     tried = trials(subject, case).items()
-    first = {name: _arrays.to_host(trial.call(*trial.arrays(case))) for name, trial in tried}
-    cache.clear()
-    for name, trial in trials(twin, case).items():
-        second = _arrays.to_host(trial.call(*trial.arrays(case)))
-        if not np.array_equal(first[name], second):
-            raise LawBroken(f"{name}\nexpected {short(first[name])} again\nreceived {short(second)}")
+    return {name: _arrays.to_host(trial.call(*trial.arrays(case))) for name, trial in tried}
 
 
 @_law("fabrication")

@@ -111,8 +111,7 @@ def batches(
 def cotangents(y: Any, *, spread: int = 2) -> st.SearchStrategy:
     """Cotangents of small whole numbers for a result: its shape, namespace and dtype."""
     backend = _arrays.backend_of("cotangents", "y", y)
-    dtype = str(getattr(y.dtype, "name", y.dtype)).rpartition(".")[2]
-    return _arrays_of(tuple(y.shape), backend.xp, dtype, spread)
+    return _arrays_of(tuple(y.shape), backend.xp, _arrays.dtype_name(y.dtype), spread)
 
 
 def _factors(size):

@@ -1,0 +1,62 @@
+"""Files that are replaced as a whole: whoever looks finds the old one or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+
+def replace_file(path: str | os.PathLike, content: bytes) -> None:
+    """Write a file, or replace one, such that a kill at any moment leaves the old content or the new one.
+
+    The new content goes to a temporary file in the same directory, which is then given the name. A symbolic
+    link stays one, and what it points to is replaced; an existing file keeps its permissions. A process that
+    is killed may leave its temporary file behind, ``.NAME.….tmp``.
+
+    Raises
+    ------
+    OSError
+        If the directory does not exist or cannot be written to, or the path is no regular file.
+    """
+    target = Path(os.path.realpath(path))
+    mode = _mode(target)
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    try:
+        # As by `open`: the mode that the umask allows.
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
+            if mode is not None:
+                os.chmod(temporary, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_directory(target.parent)
+
+
+def _mode(target: Path) -> int | None:
+    """The permissions of a file, None where there is none yet."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(mode):
+        raise OSError(f"{target} is no regular file")
+    return stat.S_IMODE(mode)
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name != "posix":  # elsewhere a directory cannot be opened
+        return
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
