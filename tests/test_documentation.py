@@ -19,8 +19,8 @@ BLOCK = re.compile(r"^(?:<!-- needs (\w+) -->\n)?```python\n(.*?)^```", re.DOTAL
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    module = ModuleType(page.stem)
-    monkeypatch.setitem(sys.modules, page.stem, module)  # where pickle looks for classes
+    module = ModuleType(f"page_{page.stem}")  # a page may be called as a library is
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where pickle looks for classes
     missing = set()
     for needed, block in BLOCK.findall(page.read_text(encoding="utf-8")):
         if needed and importlib.util.find_spec(needed) is None:

@@ -1,1 +1,1 @@
-"""Doors to other libraries; each is a module that imports its library."""
+"""Doors to other libraries, a module for each; none is imported before it is asked for."""
