@@ -1,0 +1,1 @@
+"""Doors to other libraries; each is a module that imports its library."""
