@@ -173,7 +173,7 @@ class Estimator(BaseEstimator):
                 "ftol": 64 * np.finfo(float).eps,
             },
         )
-        self._keep(found.x)
+        self._keep(found.x, found.fun)
         if found.status == 1:  # out of iterations
             warnings.warn(
                 f"{type(self).__name__}: no convergence to tol={self.tol} within max_iter={self.max_iter} "
@@ -191,7 +191,7 @@ class Estimator(BaseEstimator):
         t, mean, square = getattr(self, "_moments", (0, 0.0, 0.0))
         t, mean, square = t + 1, 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad * grad
         direction = mean / (1 - 0.9**t) / (np.sqrt(square / (1 - 0.999**t)) + 1e-8)
-        self._keep(w - self.learning_rate * direction)
+        self._keep(w - self.learning_rate * direction, value)
         self._moments = t, mean, square
         self._report(value)
         return self
@@ -202,9 +202,9 @@ class Estimator(BaseEstimator):
         if self.verbose:
             print(f"Iteration {self.n_iter_}, loss = {loss:.8f}")
 
-    def _keep(self, w):
-        if not np.all(np.isfinite(w)):
-            raise ValueError(f"{type(self).__name__}: the learned numbers are no longer finite; scale X")
+    def _keep(self, w, loss):
+        if not (np.isfinite(loss) and np.all(np.isfinite(w))):
+            raise ValueError(f"{type(self).__name__}: the loss or its gradient is no longer finite; scale X")
         self.w_ = moved(w, self.w_)
 
     def _check_parameters(self):

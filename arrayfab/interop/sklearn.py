@@ -40,8 +40,8 @@ class FabricatedRegressor(MultiOutputMixin, RegressorMixin, Estimator):
     ----------
     model : Fabrication, list of Fabrication, or Layer, optional
         The fabrication of every matrix, or one for each of them; left out, ``LowRank(r=4)``, or ``Full()``
-        for a matrix that has fewer numbers. Or a role, or layers composed, from ``n_features`` columns to one for every output, for which
-        ``hidden_layer_sizes`` and ``activation`` are not used.
+        for a matrix that has fewer numbers. Or a role, or layers composed, from ``n_features`` columns to one
+        for every output, for which ``hidden_layer_sizes`` and ``activation`` are not used.
     hidden_layer_sizes : tuple of int
         Columns of the hidden layers; without any the model is linear.
     activation : str
