@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/sklearn_scores.py
 
 Prints the table of docs/scikit-learn.md. Every estimator sees the same folds of the same scaled data, and
-chooses its alpha, the weight of the squared coefficients, from the same values by cross-validation within each
-training part. Takes some minutes.
+chooses its alpha, the weight of the squared coefficients, from the same values by cross-validation within
+each training part. Takes some minutes.
 """
 
 from __future__ import annotations
@@ -21,66 +21,60 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from arrayfab import Full, Hypercomplex, LowRank
+from arrayfab import DuplicatedDiagonalPadding, Full, Hypercomplex, LowRank
 from arrayfab.interop.sklearn import FabricatedClassifier, FabricatedRegressor
 
 ALPHAS = (0.1, 1.0, 10.0, 100.0)
 FOLDS = {"n_splits": 5, "n_repeats": 2, "random_state": 0}
 ITERATIONS = 1000
 
+FOUR = sum([Hypercomplex(p=8, q=8)] * 3, start=Hypercomplex(p=8, q=8))
 # The data, the size of the hidden layer, a linear model, and one with the hidden layer.
-SUM_OF_FOUR = [sum([Hypercomplex(p=8, q=8)] * 3, start=Hypercomplex(p=8, q=8)), Full()]
-CLASSIFIED = {
-    "digits": (load_digits, 64, LowRank(r=6), SUM_OF_FOUR),
+TASKS = {
+    "digits": (load_digits, 64, LowRank(r=6), [FOUR, Full()]),
     "breast cancer": (load_breast_cancer, 32, Hypercomplex(p=1, q=10), [LowRank(r=1), Full()]),
     "wine": (load_wine, 16, LowRank(r=2), [LowRank(r=2), Full()]),
+    "diabetes": (load_diabetes, 16, Hypercomplex(p=1, q=2), [DuplicatedDiagonalPadding(p=2), Full()]),
 }
-DIABETES = (load_diabetes, 16, Hypercomplex(p=1, q=2), [LowRank(r=1), Full()])
 
 
-def search(estimator, name: str, values) -> GridSearchCV:
+def search(estimator, name: str = "alpha", values=ALPHAS) -> GridSearchCV:
     """The estimator on scaled data, with its own choice of alpha."""
     pipeline = make_pipeline(StandardScaler(), estimator)
     return GridSearchCV(pipeline, {f"{pipeline.steps[-1][0]}__{name}": values}, cv=3)
 
 
 def classifiers(hidden: int, linear, stack) -> dict[str, GridSearchCV]:
-    """scikit-learn's classifiers, then ours."""
-    settings = {"hidden_layer_sizes": (hidden,), "max_iter": ITERATIONS, "random_state": 0}
-    own = {"max_iter": ITERATIONS, "random_state": 0}
-    perceptron = MLPClassifier(activation="tanh", solver="lbfgs", **settings)
+    """scikit-learn's perceptron and linear classifier, then ours."""
+    common = {"max_iter": ITERATIONS, "random_state": 0}
+    layers = {"hidden_layer_sizes": (hidden,), "activation": "tanh", **common}
+    inverse = [1 / alpha for alpha in ALPHAS]
     return {
-        "`LogisticRegression`": search(
-            LogisticRegression(max_iter=ITERATIONS), "C", [1 / alpha for alpha in ALPHAS]
-        ),
-        f"`MLPClassifier`, {hidden} hidden": search(perceptron, "alpha", ALPHAS),
-        f"linear, {spelled(linear)}": search(FabricatedClassifier(linear, **own), "alpha", ALPHAS),
-        f"{hidden} hidden, {spelled(*stack)}": search(
-            FabricatedClassifier(stack, **settings), "alpha", ALPHAS
-        ),
+        f"`MLPClassifier`, {hidden} hidden": search(MLPClassifier(solver="lbfgs", **layers)),
+        "`LogisticRegression`": search(LogisticRegression(max_iter=ITERATIONS), "C", inverse),
+        f"{spelled(*stack)}, {hidden} hidden": search(FabricatedClassifier(stack, **layers)),
+        f"{spelled(linear)}, linear": search(FabricatedClassifier(linear, **common)),
     }
 
 
 def regressors(hidden: int, linear, stack) -> dict[str, GridSearchCV]:
-    """scikit-learn's regressors, the perceptron with a scaled target as ours have, then ours."""
-    settings = {"hidden_layer_sizes": (hidden,), "max_iter": ITERATIONS, "random_state": 0}
-    own = {"max_iter": ITERATIONS, "random_state": 0}
+    """The same of regressors; the perceptron gets a standardized target, as ours do."""
+    common = {"max_iter": ITERATIONS, "random_state": 0}
+    layers = {"hidden_layer_sizes": (hidden,), "activation": "tanh", **common}
     perceptron = TransformedTargetRegressor(
-        MLPRegressor(activation="tanh", solver="lbfgs", **settings), transformer=StandardScaler()
+        MLPRegressor(solver="lbfgs", **layers), transformer=StandardScaler()
     )
     return {
-        "`Ridge`": search(Ridge(), "alpha", ALPHAS),
-        f"`MLPRegressor`, {hidden} hidden": search(perceptron, "regressor__alpha", ALPHAS),
-        f"linear, {spelled(linear)}": search(FabricatedRegressor(linear, **own), "alpha", ALPHAS),
-        f"{hidden} hidden, {spelled(*stack)}": search(
-            FabricatedRegressor(stack, **settings), "alpha", ALPHAS
-        ),
+        f"`MLPRegressor`, {hidden} hidden": search(perceptron, "regressor__alpha"),
+        "`Ridge`": search(Ridge()),
+        f"{spelled(*stack)}, {hidden} hidden": search(FabricatedRegressor(stack, **layers)),
+        f"{spelled(linear)}, linear": search(FabricatedRegressor(linear, **common)),
     }
 
 
 def spelled(*fabrications) -> str:
     """The fabrications as the table names them."""
-    names = ["4 × Hypercomplex(p=8, q=8)" if f is SUM_OF_FOUR[0] else str(f) for f in fabrications]
+    names = ["4 × Hypercomplex(p=8, q=8)" if f is FOUR else str(f) for f in fabrications]
     return f"`{', '.join(names)}`"
 
 
@@ -94,20 +88,26 @@ def learned_numbers(fitted) -> int:
     return np.size(fitted.coef_) + np.size(fitted.intercept_)
 
 
-def rows(data: str, load, searches, folds) -> None:
-    """Lines of the table."""
+def print_rows(data: str, load, *models) -> None:
+    """Lines of the table, each beside the first one's scores."""
     X, y = load(return_X_y=True)
-    for name, model in searches.items():
+    is_regression = load is load_diabetes
+    folds = (RepeatedKFold if is_regression else RepeatedStratifiedKFold)(**FOLDS)
+    first = None
+    for name, model in (regressors if is_regression else classifiers)(*models).items():
         result = cross_validate(model, X, y, cv=folds, return_estimator=True)
-        count = learned_numbers(result["estimator"][0].best_estimator_[-1])
-        scores = result["test_score"]
-        print(f"| {data} | {name} | {count:,} | {scores.mean():.3f} ± {scores.std():.3f} |", flush=True)
+        scores, count = result["test_score"], learned_numbers(result["estimator"][0].best_estimator_[-1])
+        first = first or (scores, count)
+        cells = [data, name, f"{count:,}", f"{count / first[1]:.0%}"]
+        cells += [f"{scores.mean():.3f} ± {scores.std():.3f}"]
+        beside = scores - first[0]
+        cells += [f"{beside.mean():+.3f} ± {beside.std():.3f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", ConvergenceWarning)
-    print("| data | estimator | learned numbers | score |\n|---|---|---:|---:|")
-    for data, (load, hidden, linear, stack) in CLASSIFIED.items():
-        rows(data, load, classifiers(hidden, linear, stack), RepeatedStratifiedKFold(**FOLDS))
-    load, *sizes = DIABETES
-    rows("diabetes", load, regressors(*sizes), RepeatedKFold(**FOLDS))
+    print("| data | estimator | learned numbers | of the perceptron's | score | beside the perceptron's |")
+    print("|---|---|---:|---:|---:|---:|")
+    for data, task in TASKS.items():
+        print_rows(data, *task)

@@ -83,7 +83,7 @@ def test_a_linear_classifier_of_full_matrices_minimizes_the_penalized_log_loss(c
 
 
 def test_a_linear_autoencoder_restores_as_much_as_principal_components_do():
-    X, _ = scaled(load_wine)
+    X = 3 * scaled(load_wine)[0] + 2
     fitted = Fabricated(af.Full(), n_components=3, random_state=0).fit(X)
     expected = PCA(3).fit(X)
     restored = fitted.inverse_transform(fitted.transform(X))
@@ -131,6 +131,14 @@ def test_a_list_names_a_fabrication_for_each_matrix():
     assert [layer.fabrication for layer in fitted.model_.layers[::2]] == variants
 
 
+def test_an_autoencoder_goes_back_through_the_same_layers():
+    X, _ = scaled(load_wine)
+    fitted = Fabricated(n_components=2, hidden_layer_sizes=(6, 4), tol=0.1, random_state=0).fit(X)
+    encoder, decoder = ([(role.D, role.n) for role in part.layers[::2]] for part in fitted.model_.layers)
+    assert encoder == [(13, 6), (6, 4), (4, 2)]
+    assert decoder == [(2, 4), (4, 6), (6, 13)]
+
+
 def test_the_default_never_takes_more_numbers_than_a_full_matrix():
     X, y = scaled(load_wine)
     fitted = FabricatedClassifier(hidden_layer_sizes=(32,), tol=0.1).fit(X, y)
@@ -172,9 +180,9 @@ def test_a_cold_start_forgets(cls):
     X, y = scaled(load_wine)
     fitted = cls(random_state=0, tol=1e-2).fit(X, y)
     once = fitted.w_
-    fitted.fit(X[:, :5], y != 1)
+    fitted.partial_fit(X, y).fit(X[:, :5], y != 1).partial_fit(X[:, :5], y != 1)
     assert fitted.n_features_in_ == 5
-    np.testing.assert_array_equal(fitted.fit(X, y).w_, once)
+    np.testing.assert_allclose(fitted.fit(X, y).w_, once, atol=1e-8)
 
 
 @each
@@ -228,12 +236,11 @@ def test_a_grid_searches_fabrications_in_a_pipeline():
     pipeline = make_pipeline(
         StandardScaler(), Fabricated(n_components=4, tol=1e-2), FabricatedClassifier(alpha=1.0, tol=1e-2)
     )
-    variants = [af.Constant(), af.LowRank(r=2)]
+    variants = [af.Constant(), af.Full()]
     search = GridSearchCV(
         pipeline.set_params(fabricated__random_state=0), {"fabricated__model": variants}, cv=3
     )
-    assert search.fit(X, y).best_params_ == {"fabricated__model": af.LowRank(r=2)}
-    assert search.best_score_ > 0.9
+    assert search.fit(X, y).best_params_ == {"fabricated__model": af.Full()}
 
 
 def test_cross_validation_takes_sample_weights_and_both_kinds_of_estimators():

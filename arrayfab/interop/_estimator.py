@@ -135,11 +135,13 @@ class Estimator(BaseEstimator):
         is_first = not hasattr(self, "w_")
         X, y = self._validated(X, y, is_first)
         X = floating(X) if is_first else self._at_home(X, "fit")
-        weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-        total = float(_arrays.backend_of("weights", "X", X).xp.sum(weights))
+        rows = X.shape[0]
+        weights = None if sample_weight is None else host(sample_weight)
+        weights = _check_sample_weight(weights, np.empty((rows, 1)), ensure_non_negative=True)
+        total = float(np.sum(weights))
         if total == 0:
-            self._refuse("sample_weight must hold at least one number that is not zero", sample_weight)
-        weights = (weights * (X.shape[0] / total))[:, None]
+            raise ValueError(f"{type(self).__name__}: all numbers in sample_weight are zero")
+        weights = moved(weights * (rows / total), X)[:, None]
         target = self._target(X, y, weights)
         if is_first:
             self._start(X, self._n_outputs(target))

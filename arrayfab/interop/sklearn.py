@@ -236,7 +236,7 @@ class Fabricated(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     >>> X = StandardScaler().fit_transform(load_wine().data)
     >>> model = Fabricated(Full(), n_components=2, random_state=0).fit(X)
     >>> restored = model.inverse_transform(model.transform(X))
-    >>> round(1 - ((X - restored) ** 2).mean(), 3)  # what two principal components explain
+    >>> round(float(1 - ((X - restored) ** 2).mean()), 3)  # what two principal components explain
     0.554
     """
 
