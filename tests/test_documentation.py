@@ -1,17 +1,23 @@
-"""Every Python block of the README and of the pages runs, top to bottom, as printed."""
+"""Every Python block of the README and of the pages runs, top to bottom, as printed; pictures are up to date."""
 
 import re
+import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import arrayfab
+from arrayfab.catalogue import VARIANTS
+
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *(page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts)]
+PICTURES = runpy.run_path(str(DOCS / "pictures.py"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
@@ -19,3 +25,16 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, page.stem, module)  # where pickle looks for classes
     for block in blocks:
         exec(compile(block, str(page), "exec"), vars(module))
+
+
+@pytest.mark.parametrize("name", PICTURES["PICTURES"])
+def test_picture_is_drawn_from_the_library(name):
+    kept = (PICTURES["FOLDER"] / f"{name}.svg").read_text(encoding="utf-8")
+    assert PICTURES["svg"](PICTURES["PICTURES"][name]) == kept, "run docs/pictures.py"
+
+
+def test_every_fabrication_has_its_page():
+    pages = [page.read_text(encoding="utf-8") for page in (DOCS / "fabrications").glob("*.md")]
+    titles = {text.splitlines()[0].removeprefix("# ") for text in pages}
+    assert {type(variant).__name__ for variant in VARIANTS.values()} <= titles
+    assert all(hasattr(arrayfab, title) for title in titles - {"Fabrications", "Sums and multiples"})
