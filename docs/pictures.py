@@ -1,7 +1,7 @@
 """Draws the pictures of the fabrications' pages: ``python docs/pictures.py`` rewrites ``docs/pictures/``.
 
-Each shows one real matrix beside the factors that it was fabricated from. Orange is positive, blue is negative,
-and zero lets the page shine through, so that the pictures are readable on light pages and on dark ones.
+Each shows one real matrix beside the factors that it was fabricated from. Orange is positive, blue is
+negative, and zero lets the page shine through, so that the pictures are readable on light pages and on dark.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from arrayfab.frozen import Frozen
 
 FOLDER = Path(__file__).parent / "pictures"
 POSITIVE, NEGATIVE, GREY = "#e07b00", "#2f7fd6", "#777"
-GAP, SLOT, CAPTION = 10, 46, 46  # between panels, least width of a panel, height of what is written below it
+GAP, SLOT, CAPTION = 10, 44, 46  # between panels, least width of a panel, height of what is written below it
+INDENT = 40  # of a line that goes on with a formula
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ PICTURES = {
     "full": Picture(fab.Full(), (4, 6), [["W", "= reshape", "w"]]),
     "constant": Picture(fab.Constant(c=2.0), (5, 7), [["W", "= 2 ·", "1"]]),
     "eye": Picture(fab.Eye(), (5, 7), [["W", "= I"]]),
-    "masked": Picture(fab.Masked(p=0.4), (8, 12), [["W", "=", "W'", "∘", "mask"]]),
+    "masked": Picture(fab.Masked(p=0.4), (8, 12), [["W", "=", "W'", "∘", "mask"]], cell=9),
     "duplicated-padding": Picture(
         fab.DuplicatedPadding(p=2, q=3), (8, 12), [["W", "=", "1 p×q", "⊗", "block"]], tile=(4, 4)
     ),
@@ -47,24 +48,32 @@ PICTURES = {
     "dual-lphm": Picture(
         fab.DualLPHM(p=2, q=3, r=1),
         (8, 12),
-        [["W", "=", "(", "P", "·", "Qt", ")", "⊗", "(", "S", "·", "Tt", ")"]],
+        [["W", "=", "(", "P", "·", "Qt", ")"], ["⊗", "(", "S", "·", "Tt", ")"]],
         tile=(4, 4),
     ),
     "random-matrix-adaption": Picture(
         fab.RandomMatrixAdaption(r=3),
         (8, 12),
-        [["W", "=", "diag lambda_1", "·", "A", "·", "diag lambda_2", "·", "B.T"]],
+        [["W", "=", "diag lambda_1", "·", "A"], ["·", "diag lambda_2", "·", "B.T"]],
     ),
     "hypernet": Picture(
         fab.Hypernet(l=4, hidden_dim=6),
         (4, 6),
-        [["h", "= σ(", "w", "·", "U.T", "+", "a", ")"], ["W", "= reshape(", "h", "·", "V.T", "+", "c", ")"]],
+        [
+            ["h", "= σ(", "w", "·", "U.T", "+", "a", ")"],
+            ["W", "= reshape(", "h", "·", "V.T"],
+            ["+", "c", ")"],
+        ],
         cell=8,
     ),
     "random-matrix-hypernet": Picture(
         fab.RandomMatrixHypernet(l=5, hidden_dim=6, r=2),
         (4, 6),
-        [["h", "= σ(", "w", "·", "P", "·", "Q.T", ")"], ["W", "= reshape(", "h", "·", "S", "·", "T.T", ")"]],
+        [
+            ["h", "= σ(", "w", "·", "P", "·", "Q.T", ")"],
+            ["W", "= reshape(", "h", "·", "S"],
+            ["·", "T.T", ")"],
+        ],
         cell=8,
     ),
     "sums": Picture(fab.Eye() + 0.25 * fab.LowRank(r=1), (8, 8), [["W", "= I + ¼ ·", "A", "·", "Bt"]]),
@@ -112,7 +121,7 @@ def panels(picture):
         made["1 p×q"] = (np.ones((p, q)), "")
     if isinstance(fabrication, fab.DuplicatedDiagonalPadding):
         made["I p"] = (np.eye(p), "")
-    if "U" in made or "P" in made and "Q" in made:
+    if isinstance(fabrication, fab.Hypernet | fab.RandomMatrixHypernet):
         made["h"] = (_hidden({name: values for name, (values, _) in made.items()}), "")
     return made
 
@@ -141,7 +150,7 @@ def svg(picture):
     parts, right, top = [], 0.0, GAP
     for line in picture.lines:
         height = picture.cell * max(shown[token][0].shape[0] for token in line if token in shown)
-        x = GAP
+        x = GAP if line[0] in shown else GAP + INDENT
         for token in line:
             if token in shown:
                 drawn, width = _panel(token, *shown[token], x, top, height, picture)

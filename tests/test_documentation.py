@@ -1,4 +1,4 @@
-"""Every Python block of the README and of the pages runs, top to bottom, as printed; pictures are up to date."""
+"""Every Python block of the README and of the pages runs, top to bottom, as printed; pictures are current."""
 
 import re
 import runpy
