@@ -10,7 +10,7 @@ test: .venv/ready
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
 
 bench: .venv/ready
-	$(RUN) benchmarks/compare.py
+	$(RUN) benchmarks/compare.py $(BENCH)
 
 docs: .venv/ready
 	$(RUN) -m sphinx --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html

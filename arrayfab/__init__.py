@@ -1,5 +1,6 @@
 """Large structured matrices from few learned numbers, on any array namespace."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 from arrayfab.composition import Parallel, Pointwise, Reshape, Sequential
@@ -31,6 +32,7 @@ from arrayfab.roles import (
 
 if TYPE_CHECKING:
     from arrayfab.io import load, save
+    from arrayfab.planner import plan
 
 __version__ = "0.1.0"
 
@@ -61,13 +63,16 @@ __all__ = [
     "Sequential",
     "StructuredMatrix",
     "load",
+    "plan",
     "save",
 ]
 
 
-def __getattr__(name: str):
-    if name in ("load", "save"):  # so that importing arrayfab does not read what only files need
-        from arrayfab import io
+# Importing arrayfab does not read what only some use.
+_LATER = {"load": "arrayfab.io", "save": "arrayfab.io", "plan": "arrayfab.planner"}
 
-        return getattr(io, name)
+
+def __getattr__(name: str):
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

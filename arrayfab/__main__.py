@@ -1,4 +1,4 @@
-"""The command line: ``python -m arrayfab`` with ``demo``, ``list`` or ``inspect``."""
+"""The command line: ``python -m arrayfab`` with ``demo``, ``list``, ``plan`` or ``inspect``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import argparse
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
 from pathlib import Path
+
+import numpy as np
 
 import arrayfab as af
 from arrayfab import _arrays
+from arrayfab.tables import show
 
 _NAMESPACES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.numpy"}
 
@@ -43,6 +45,33 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("-D", type=_positive, default=1024, help="columns of the matrix")
     table.add_argument("--rows", type=_positive, default=32, help="rows of the data")
     table.set_defaults(run=_list)
+
+    plan = commands.add_parser(
+        "plan",
+        help="show which variants fit a budget of learned numbers",
+        description="Show the variants and hyper-parameters of an n × D matrix that need no more than a "
+        "budget of learned numbers: what they cost, the rank that they can reach and, for a given matrix, "
+        "how near they come to it, the nearest first.",
+        epilog="example: python -m arrayfab plan -n 1024 -D 512 --budget 20000",
+    )
+    plan.add_argument("-n", type=_positive, help="rows of the matrix (left out: the target's, or 1024)")
+    plan.add_argument("-D", type=_positive, help="columns of the matrix (left out: the target's, or 1024)")
+    plan.add_argument("--budget", type=_positive, required=True, help="the most numbers to learn")
+    plan.add_argument(
+        "--target",
+        type=Path,
+        metavar="FILE.npy",
+        help="a matrix in NumPy's format that every variant is fitted to",
+    )
+    plan.add_argument("--rows", type=_positive, default=32, help="rows of the data of a call")
+    plan.add_argument(
+        "--each",
+        type=_positive,
+        default=3,
+        help="the most choices of hyper-parameters that a variant is shown with",
+    )
+    plan.add_argument("--figure", type=Path, metavar="FILE", help="where to write a figure, such as plan.png")
+    plan.set_defaults(run=_plan)
 
     inspection = commands.add_parser("inspect", help="show what is inside a checkpoint")
     inspection.add_argument("file", type=Path, metavar="FILE")
@@ -122,16 +151,35 @@ def _print_outcomes(outcomes) -> None:
         )
         for outcome in outcomes
     ]
-    _print_table("Digits, every matrix fabricated", header, rows)
+    show("Digits, every matrix fabricated", header, rows)
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    _import("rich", "the table needs: pip install 'arrayfab[demo]'")
     from arrayfab.catalogue import HEADER, catalogue
 
     n, D, rows = arguments.n, arguments.D, arguments.rows
     title = f"n={n}, D={D}: learned numbers l, and multiplies of a call on {rows} rows in every role"
-    _print_table(title, HEADER, catalogue(n, D, rows))
+    show(title, HEADER, catalogue(n, D, rows))
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    target = None if arguments.target is None else _matrix_in(arguments.target)
+    n, D = (1024, 1024) if target is None else target.shape
+    plan = af.plan(
+        arguments.n or n, arguments.D or D, arguments.budget, target, rows=arguments.rows, each=arguments.each
+    )
+    show(plan.title, plan.header, plan.table())
+    if arguments.figure is not None:
+        arguments.figure.parent.mkdir(parents=True, exist_ok=True)
+        plan.figure(arguments.figure)
+        print(f"figure: {arguments.figure.resolve()}")
+
+
+def _matrix_in(path: Path):
+    matrix = np.load(path, allow_pickle=False)
+    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "iuf":
+        raise ValueError(f"{path}: expected one matrix of real numbers in the .npy format")
+    return matrix.astype(np.float64)
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
@@ -139,32 +187,8 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from arrayfab.io.inspection import HEADER, inspect
 
     found = inspect(arguments.file)
-    has_rich = sys.stdout.isatty() and importlib.util.find_spec("rich")
-    (_print_table if has_rich else _print_plain)(found.title, HEADER, found.rows)
+    show(found.title, HEADER, found.rows)
     return 0 if found.is_sound else 1
-
-
-def _print_plain(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    print(title)
-    for line in lines:
-        print("  ".join(map(str.ljust, line, widths)).rstrip())
-
-
-def _print_table(title: str, header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=escape(title), title_justify="left")
-    for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i == 0 else "right")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    console = Console()
-    # Where no terminal limits the width, nothing need be cut.
-    Console(width=None if console.is_terminal else 160).print(table)
 
 
 if __name__ == "__main__":

@@ -103,10 +103,11 @@ class Role:
         call, numbers = self._bind(x, w)
         y, pull = call.blueprint.structure.dense(numbers)
         y = call.outer(y, numbers)
+        shape = tuple(y.shape)  # y itself is not held on to
 
         def role_pullback(grad_y):
-            _arrays.check_alike(call.owner, "y", y, "grad_y", grad_y)
-            _arrays.check_shape(call.owner, "grad_y", grad_y, tuple(y.shape))
+            _arrays.check_alike(call.owner, "y", w, "grad_y", grad_y)
+            _arrays.check_shape(call.owner, "grad_y", grad_y, shape)
             cotangents = Cotangents(numbers)
             pull(call.inner(grad_y, numbers), cotangents)
             grads = [

@@ -273,6 +273,21 @@ BILINEAR = [role for role in ROLES if role.name.startswith("bilinear")]
 LINEAR = [role for role in ROLES if role not in BILINEAR]
 ROWWISE = [role for role in LINEAR if role.name != "instance"]
 
+#: The five functions of the README, by what they are made of.
+NAMED = [
+    (role, case)
+    for role_name, case_name in (
+        ("attribute", "full"),
+        ("attribute", "dual_lphm"),
+        ("bilinear_attribute", "adaption"),
+        ("reconciliation", "random_matrix_hypernet"),
+        ("fusion", "low_rank"),
+    )
+    for role in ROLES
+    for case in FABRICATIONS
+    if (role.name, case.name) == (role_name, case_name)
+]
+
 
 @dataclass(frozen=True)
 class Example:

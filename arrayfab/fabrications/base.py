@@ -83,8 +83,7 @@ class Fabrication:
         >>> np.asarray([1.0, 1.0]) @ W
         array([ 9., 12., 15.])
         """
-        plan = blueprint(self, n, D)
-        return StructuredMatrix(plan.structure, plan.numbers(w))
+        return StructuredMatrix(self, n, D, w).checked()
 
     def vjp(self, w: Array, n: int, D: int):
         """The dense ``W`` and its pullback, ``pullback(grad_W) → grad_w``.

@@ -31,18 +31,27 @@ class Blueprint:
     ):
         self.owner, self.frozen, self.structure = owner, frozen, structure
         self.streamed = {hole.name for hole in structure.leaves if isinstance(hole, Streamed)}
+        self.handed_in = {name: held for name, held in frozen.items() if not isinstance(held, Frozen)}
         self.blocks: list[tuple[str, slice, tuple[int, int]]] = []
         self.size = 0
         for name, shape in learned.items():
             start, self.size = self.size, self.size + math.prod(shape)
             self.blocks.append((name, slice(start, self.size), shape))
 
-    def numbers(self, w: Array, given: Mapping[str, Array] | None = None) -> Numbers:
-        """The holes filled: from ``w``, from the frozen matrices, and with what is given."""
+    def numbers(
+        self,
+        w: Array,
+        given: Mapping[str, Array] | None = None,
+        handed_in: Mapping[str, Array] | None = None,
+    ) -> Numbers:
+        """The holes filled: from ``w``, from the frozen matrices, and with what is given.
+
+        ``handed_in`` replaces frozen matrices that are arrays.
+        """
         backend = _arrays.check_real_floating(self.owner, "w", w)
         arrays = self.split(w, backend)
         if self.frozen:
-            self._add_frozen(arrays, w, backend)
+            self._add_frozen(arrays, w, backend, {**self.frozen, **handed_in} if handed_in else self.frozen)
         if given:
             arrays |= given
         return Numbers(backend, arrays, w)
@@ -62,9 +71,9 @@ class Blueprint:
         lead, reshape = shape[:-1], backend.reshape
         return {name: reshape(w[..., run], lead + block) for name, run, block in self.blocks}
 
-    def _add_frozen(self, arrays, w, backend):
+    def _add_frozen(self, arrays, w, backend, matrices):
         device = _arrays.device_of(w)
-        for name, frozen in self.frozen.items():
+        for name, frozen in matrices.items():
             if not isinstance(frozen, Frozen):
                 xp = _arrays.backend_of(self.owner, name, frozen).xp
                 if xp is backend.xp and xp.isdtype(frozen.dtype, "bool"):  # a mask
