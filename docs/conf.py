@@ -15,7 +15,7 @@ templates_path = ["_templates"]
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # a name in single backticks must be one
-nitpick_ignore_regex = [("py:obj", r"(autograd|cupy|cupyx|jax|numpy|scipy|torch)\..*")]
+nitpick_ignore_regex = [("py:obj", r"(autograd|cupy|cupyx|jax|numpy|scipy|sklearn|torch)\..*")]
 autodoc_inherit_docstrings = False  # a variant's blocks and formula are documented once, in Fabrication
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # types are in the docstrings
@@ -37,6 +37,12 @@ def from_the_top(app, env, node, contnode):
     return env.get_domain("py").resolve_xref(env, node["refdoc"], app.builder, "obj", name, node, contnode)
 
 
+def skip_generated(app, what, name, obj, skip, options):
+    """Methods that scikit-learn generates in every estimator are told in scikit-learn's own pages."""
+    return True if name.startswith("set_") and name.endswith("_request") else None
+
+
 def setup(app):
     """Called by Sphinx."""
+    app.connect("autodoc-skip-member", skip_generated)
     app.connect("missing-reference", from_the_top)

@@ -18,7 +18,7 @@ from arrayfab.matrix import StructuredMatrix
 from arrayfab.structures import Cost, Cotangents, Dense, Streamed, Structure, add, streamed
 
 #: Frozen blocks that have more numbers than this, all together, are streamed where nothing else is said.
-CACHED_AT_MOST = 1 << 27
+CACHED_AT_MOST = 1 << 28
 
 # A field annotated so is a size: positive, or left out. Annotations may be postponed or not.
 _SIZES = ("int", "int | None", int, int | None)
