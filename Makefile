@@ -1,7 +1,7 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: demo test bench lint dist
+.PHONY: demo test bench lint docs dist
 
 demo: .venv/ready
 	$(RUN) -m arrayfab demo
@@ -11,6 +11,9 @@ test: .venv/ready
 
 bench: .venv/ready
 	$(RUN) benchmarks/compare.py $(BENCH)
+
+docs: .venv/ready
+	$(RUN) -m sphinx --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 lint: .venv/ready
 	$(RUN) -m ruff check .

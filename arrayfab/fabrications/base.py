@@ -213,7 +213,7 @@ class Seeded(Fabrication):
         ``"cached"`` keeps the frozen blocks in memory, in ``arrayfab.frozen.cache``. ``"streamed"`` draws
         those of more than ``arrayfab.structures.streamed.TILE`` numbers anew, a tile at a time, in every
         product, pullback and ``to_dense``, and holds one tile. Left out, blocks are cached as long as all
-        of them together have at most `CACHED_AT_MOST` numbers.
+        of them together have at most ``CACHED_AT_MOST`` numbers.
     """
 
     seed: int = 0
