@@ -1,0 +1,123 @@
+"""A data-parallel gradient step on `dask.distributed`, without MPI, for one worker and for two.
+
+Rows lie on the workers and stay there; what travels in a step is ``w`` and the gradient in it. Two ways:
+
+- *arrays*: Dask arrays of rows, passed to the library as they are;
+- *futures*: every worker applies NumPy code to the shards that it holds, and a tree of futures adds up.
+
+Times are medians, in milliseconds, of the whole step as the caller sees it; workers have one thread each.
+
+    OMP_NUM_THREADS=1 python benchmarks/data_parallel.py
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+import arrayfab as af
+from arrayfab.gradients import mean_squared_error, scipy_objective, value_and_grad
+
+ROWS, SHARDS, COLUMNS, STEPS = 1 << 16, 16, 1024, 15
+
+ROLES = {
+    "low rank, r=8": af.LowRank(r=8),
+    "dual lphm, p=q=32, r=4": af.DualLPHM(p=32, q=32, r=4),
+}
+
+
+def objective_of_futures(client, layer, loss: Callable, shards: list, rows: int) -> Callable:
+    """``objective(w) → (value, grad_w)`` of a mean loss over shards, futures of ``(x, target)``."""
+    objective = value_and_grad(layer, loss)
+
+    def share(shard, w):
+        x, target = shard
+        value, grad = objective(w, x, target)
+        return len(x) / rows * value, len(x) / rows * grad
+
+    def whole_objective(w):
+        parts = client.map(share, shards, w=client.scatter(w, broadcast=True))
+        while len(parts) > 1:  # a tree: pairs add up where they lie
+            left = parts[len(parts) // 2 * 2 :]
+            parts = client.map(added, parts[0::2], parts[1::2]) + left
+        return parts[0].result()
+
+    return whole_objective
+
+
+def added(a: tuple, b: tuple) -> tuple:
+    """The sums of two pairs."""
+    return a[0] + b[0], a[1] + b[1]
+
+
+def shard(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows of data and their targets, made on the worker that will hold them."""
+    rng = np.random.default_rng(seed)
+    shape = (ROWS // SHARDS, COLUMNS)
+    return rng.standard_normal(shape, dtype=np.float32), rng.standard_normal(shape, dtype=np.float32)
+
+
+def gathered(shards: list, i: int):
+    """The data (0) or the targets (1) of shards that lie on workers, as one Dask array."""
+    import dask.array as da
+    from dask import delayed
+
+    rows = (ROWS // SHARDS, COLUMNS)
+    return da.concatenate([da.from_delayed(delayed(s)[i], rows, dtype=np.float32) for s in shards])
+
+
+def timed(objective: Callable, w: np.ndarray) -> float:
+    """The median time of a step, which moves ``w`` a little."""
+    times = []
+    for step in range(STEPS + 2):
+        begin = time.perf_counter()
+        _, grad = objective(w)
+        if step > 1:
+            times.append(time.perf_counter() - begin)
+        w = w - np.asarray(1e-3 * grad, dtype=w.dtype)
+    return 1e3 * statistics.median(times)
+
+
+def main() -> None:
+    """Print a table, and the load under which it was measured."""
+    from dask.distributed import Client, LocalCluster, wait
+
+    print(f"{ROWS} rows of {COLUMNS} columns in {SHARDS} shards, float32; ", end="")
+    print(f"cores {os.cpu_count()}, load before {os.getloadavg()[0]:.1f}")
+    print(f"{'role':<26}{'workers':>8}{'arrays':>10}{'futures':>10}{'no cluster':>12}")
+    for name, fabrication in ROLES.items():
+        role = af.ParameterizedInterdependence(fabrication=fabrication, m=COLUMNS)
+        w = role.init(rng=0, dtype=np.float32)
+        local = timed(local_objective(role), w)
+        for workers in (1, 2):
+            with (
+                LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+                Client(cluster) as client,
+            ):
+                shards = client.map(shard, range(SHARDS))
+                wait(shards)
+                by_futures = timed(objective_of_futures(client, role, mean_squared_error, shards, ROWS), w)
+                x, target = client.persist([gathered(shards, i) for i in (0, 1)])
+                wait([x, target])
+                by_arrays = timed(scipy_objective(role, mean_squared_error, x, target), w)
+                print(f"{name:<26}{workers:>8}{by_arrays:>10.0f}{by_futures:>10.0f}{local:>12.0f}", flush=True)
+    print(f"load after {os.getloadavg()[0]:.1f}")
+
+
+def local_objective(role) -> Callable:
+    """The same step by NumPy in this process, shard by shard."""
+    objective, shards = value_and_grad(role, mean_squared_error), [shard(seed) for seed in range(SHARDS)]
+
+    def whole_objective(w):
+        parts = [objective(w, *s) for s in shards]
+        return sum(value for value, _ in parts) / SHARDS, sum(grad for _, grad in parts) / SHARDS
+
+    return whole_objective
+
+
+if __name__ == "__main__":
+    main()
