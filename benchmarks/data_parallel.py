@@ -22,7 +22,7 @@ import numpy as np
 import arrayfab as af
 from arrayfab.gradients import mean_squared_error, scipy_objective, value_and_grad
 
-ROWS, SHARDS, COLUMNS, STEPS = 1 << 16, 16, 1024, 15
+ROWS, SHARDS, COLUMNS, STEPS = 1 << 15, 8, 1024, 9
 
 ROLES = {
     "low rank, r=8": af.LowRank(r=8),
@@ -104,7 +104,9 @@ def main() -> None:
                 x, target = client.persist([gathered(shards, i) for i in (0, 1)])
                 wait([x, target])
                 by_arrays = timed(scipy_objective(role, mean_squared_error, x, target), w)
-                print(f"{name:<26}{workers:>8}{by_arrays:>10.0f}{by_futures:>10.0f}{local:>12.0f}", flush=True)
+                print(
+                    f"{name:<26}{workers:>8}{by_arrays:>10.0f}{by_futures:>10.0f}{local:>12.0f}", flush=True
+                )
     print(f"load after {os.getloadavg()[0]:.1f}")
 
 

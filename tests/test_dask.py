@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -114,9 +115,7 @@ def test_other_roles_shard_where_the_page_says_so(role, shard):
     chunks = da.from_array(x, chunks=shard).chunks
     assert y.chunks == grad_x.chunks == chunks
     expected, pullback = role.vjp(x, w)
-    for array, numbers in zip(
-        dask.compute(y, grad_x, grad_w), (expected, *pullback(expected)), strict=True
-    ):
+    for array, numbers in zip(dask.compute(y, grad_x, grad_w), (expected, *pullback(expected)), strict=True):
         np.testing.assert_array_equal(array, numbers)
 
 
@@ -200,7 +199,9 @@ def cluster():
 
 
 def test_data_that_fit_no_worker(cluster):
-    x = da.map_blocks(_rows, chunks=((CHUNK_ROWS,) * CHUNKS, (COLUMNS,)), dtype=np.float64, meta=np.empty((0, 0)))
+    x = da.map_blocks(
+        _rows, chunks=((CHUNK_ROWS,) * CHUNKS, (COLUMNS,)), dtype=np.float64, meta=np.empty((0, 0))
+    )
     assert x.nbytes == 4 * LIMIT
     role = af.Reconciliation(fabrication=af.LowRank(r=2), n=16, D=COLUMNS)
     w = integers(4, role.num_parameters())
@@ -230,7 +231,7 @@ def test_a_step_by_futures_equals_that_on_all_rows(cluster):
     x, w = inputs(role, 5)
     target = integers(8, *x.shape)
     edges = [0, 7, 20, 30, 41, 50]  # shards of several sizes
-    shards = [(x[a:b], target[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    shards = [(x[a:b], target[a:b]) for a, b in pairwise(edges)]
     value, grad = objective_of_futures(cluster, role, mean_squared_error, cluster.scatter(shards), len(x))(w)
     expected_value, expected_grad = value_and_grad(role, mean_squared_error)(w, x, target)
     np.testing.assert_allclose(value, expected_value, rtol=1e-12)
