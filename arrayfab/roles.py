@@ -150,7 +150,7 @@ class Call:
 
     def __init__(self, role: Role, shapes: tuple[tuple[int, ...], ...], batched: bool):
         self.owner = str(role)
-        if any(math.isnan(size) for shape in shapes for size in shape):
+        if any(size != size for shape in shapes for size in shape):  # NaN is how Dask spells unknown
             raise ValueError(
                 f"{role}: the sizes of x must be known, got {shapes}; call x.compute_chunk_sizes() on arrays "
                 "of Dask"
