@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from arrayfab.io import load, save
     from arrayfab.planner import plan
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "LPHM",
@@ -73,6 +73,10 @@ _LATER = {"load": "arrayfab.io", "save": "arrayfab.io", "plan": "arrayfab.planne
 
 
 def __getattr__(name: str):
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("arrayfab")
     if name in _LATER:
         return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

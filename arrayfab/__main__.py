@@ -1,4 +1,4 @@
-"""The command line: ``python -m arrayfab`` with ``demo``, ``list``, ``plan`` or ``inspect``."""
+"""The command line: ``python -m arrayfab`` with ``list``, ``plan``, ``inspect``, ``bench`` or ``demo``."""
 
 from __future__ import annotations
 
@@ -72,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     plan.add_argument("--figure", type=Path, metavar="FILE", help="where to write a figure, such as plan.png")
     plan.set_defaults(run=_plan)
+
+    speed = commands.add_parser("bench", help="time every variant on this machine, beside the full matrix")
+    speed.add_argument("-n", type=_positive, default=1024, help="rows of the matrix")
+    speed.add_argument("-D", type=_positive, default=1024, help="columns of the matrix")
+    speed.add_argument("--rows", type=_positive, default=32, help="rows of the data")
+    speed.add_argument("--namespace", choices=_NAMESPACES, default="numpy", help="whose arrays to use")
+    speed.set_defaults(run=_bench)
 
     inspection = commands.add_parser("inspect", help="show what is inside a checkpoint")
     inspection.add_argument("file", type=Path, metavar="FILE")
@@ -160,6 +167,14 @@ def _list(arguments: argparse.Namespace) -> None:
     n, D, rows = arguments.n, arguments.D, arguments.rows
     title = f"n={n}, D={D}: learned numbers l, and multiplies of a call on {rows} rows in every role"
     show(title, HEADER, catalogue(n, D, rows))
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from arrayfab.bench import HEADER, bench
+
+    n, D, rows, name = arguments.n, arguments.D, arguments.rows, arguments.namespace
+    title = f"n={n}, D={D}, {rows} rows in float32 on {name}: reconciliations beside that of the full matrix"
+    show(title, HEADER, bench(n, D, rows, _namespace(name)))
 
 
 def _plan(arguments: argparse.Namespace) -> None:

@@ -12,13 +12,13 @@ from arrayfab._arrays import Array
 
 @runtime_checkable
 class Layer(Protocol):
-    """What can be composed and trained: every role, and what `arrayfab.composition` holds."""
+    """What can be composed and trained: every role, and what is composed of such."""
 
     def num_parameters(self) -> int:
         """The length of ``w``."""
 
     def init(self, **options) -> Array:
-        """Random learned numbers to start from; the options are those of `Fabrication.init`."""
+        """Random learned numbers to start from; the options are those of `arrayfab.Fabrication.init`."""
 
     def __call__(self, x, w: Array) -> Any: ...
 

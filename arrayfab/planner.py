@@ -77,7 +77,7 @@ class Plan:
     target_norm: float | None = None
 
     def table(self) -> list[tuple[str, ...]]:
-        """A line of `HEADER` for every fabrication, as text; no error and fit where there is no target."""
+        """A line of ``HEADER`` for every fabrication, as text; no error and fit where there is no target."""
         return [self._cells(line) for line in self.lines]
 
     def _cells(self, line):

@@ -24,7 +24,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import arrayfab as af
-from arrayfab.frozen import Frozen, cache
+from arrayfab.fabrications.blueprint import blueprint
+from arrayfab.frozen import cache
 from arrayfab.interop import jax as door_of_jax
 from arrayfab.interop import torch as door_of_torch
 
@@ -47,11 +48,8 @@ class Workload:
         return xs, self.role.init(rng=0, dtype=np.float32)
 
     def frozen(self):
-        fabrication = self.role.fabrication
-        if not isinstance(fabrication, af.Seeded):
-            return ()
-        laws = fabrication.frozen(*self.role._matrix_shape())
-        return tuple(Frozen(fabrication.seed, name, law).draw(np.float32) for name, law in laws.items())
+        frozen = blueprint(self.role.fabrication, *self.role._matrix_shape()).frozen
+        return tuple(matrix.draw(np.float32) for matrix in frozen.values())
 
     def packed(self, xs):
         return list(xs) if len(self.x_shapes) > 1 else xs[0]

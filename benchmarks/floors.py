@@ -23,7 +23,7 @@ def moved(workload: Workload, label: str) -> int:
     inputs = sum(map(math.prod, workload.shapes))
     fabrication, shape = workload.role.fabrication, workload.matrix
     w = workload.role.num_parameters()
-    frozen = sum(law.n * law.D for law in fabrication.frozen(*shape).values())
+    frozen = sum(matrix.size for matrix in blueprint(fabrication, *shape).frozen.values())
     result = math.prod(workload.result_shape)
     forward = inputs + w + frozen + result
     return forward if label == FORWARD else forward + result + inputs + w

@@ -23,7 +23,7 @@ from arrayfab import (
     RandomMatrixHypernet,
     Reconciliation,
 )
-from arrayfab.frozen import Frozen
+from arrayfab.fabrications.blueprint import blueprint
 from formulas import FORMULAS, Formula
 from records import FORWARD
 
@@ -119,10 +119,8 @@ class Problem:
         self.w = workload.role.init(rng=rng, dtype=dtype)
         self.g = rng.standard_normal(workload.result_shape).astype(dtype)
         fabrication, shape = workload.role.fabrication, workload.matrix
-        self.frozen = {
-            name: Frozen(getattr(fabrication, "seed", 0), name, law).draw(dtype)
-            for name, law in fabrication.frozen(*shape).items()
-        }
+        frozen = blueprint(fabrication, *shape).frozen
+        self.frozen = {name: matrix.draw(dtype) for name, matrix in frozen.items()}
         self.blocks = fabrication.blocks(*shape)
 
     def learned(self, w: Any) -> dict[str, Any]:

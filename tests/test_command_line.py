@@ -15,12 +15,19 @@ def run(*arguments):
 
 
 def test_list_prints_every_variant():
-    pytest.importorskip("rich")
     result = run("list", "-n", "64", "-D", "32")
     assert result.returncode == 0, result.stderr
     for name in ("low rank (lorr)", "dual lphm", "random matrix hypernet"):
         assert name in result.stdout
     assert "192" in result.stdout  # l of low rank at rank two
+
+
+def test_bench_times_every_variant_that_fits():
+    result = run("bench", "-n", "6", "-D", "4", "--rows", "2")
+    assert result.returncode == 0, result.stderr
+    lines = {line[:27].strip(): line.split() for line in result.stdout.splitlines()[2:]}
+    assert {"full", "low rank (lorr)", "random matrix hypernet"} <= lines.keys()
+    assert all(float(line[-4]) > 0 for line in lines.values())
 
 
 @pytest.mark.parametrize("size", ["0", "-3", "two"])

@@ -142,7 +142,7 @@ def test_only_what_does_not_fit_a_tile_is_streamed():
 
 
 def test_what_is_larger_than_the_stated_size_streams_by_itself(monkeypatch):
-    assert base.CACHED_AT_MOST == 1 << 27
+    assert base.CACHED_AT_MOST == 1 << 28
     assert leaves(af.RandomMatrixHypernet(r=4), 16384, 16384)["T"] is Streamed
     assert leaves(af.RandomMatrixHypernet(r=4, storage="cached"), 16384, 16384)["T"] is Dense
     assert leaves(af.RandomMatrixAdaption(r=8), 1 << 20, 1 << 20)["A"] is Dense

@@ -18,7 +18,7 @@ from arrayfab.matrix import StructuredMatrix
 from arrayfab.structures import Cost, Cotangents, Dense, Streamed, Structure, add, streamed
 
 #: Frozen blocks that have more numbers than this, all together, are streamed where nothing else is said.
-CACHED_AT_MOST = 1 << 27
+CACHED_AT_MOST = 1 << 28
 
 # A field annotated so is a size: positive, or left out. Annotations may be postponed or not.
 _SIZES = ("int", "int | None", int, int | None)
@@ -213,7 +213,7 @@ class Seeded(Fabrication):
         ``"cached"`` keeps the frozen blocks in memory, in ``arrayfab.frozen.cache``. ``"streamed"`` draws
         those of more than ``arrayfab.structures.streamed.TILE`` numbers anew, a tile at a time, in every
         product, pullback and ``to_dense``, and holds one tile. Left out, blocks are cached as long as all
-        of them together have at most `CACHED_AT_MOST` numbers.
+        of them together have at most ``CACHED_AT_MOST`` numbers.
     """
 
     seed: int = 0

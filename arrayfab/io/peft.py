@@ -65,8 +65,8 @@ def read_peft(
     Returns
     -------
     dict of str to tuple
-        For each module a `Reconciliation` and its ``w``: ``role(x, w)`` is what the adapter adds to the
-        module's result. VeRA's projections are handed in as frozen matrices.
+        For each module a `arrayfab.Reconciliation` and its ``w``: ``role(x, w)`` is what the adapter adds
+        to the module's result. VeRA's projections are handed in as frozen matrices.
 
     Raises
     ------

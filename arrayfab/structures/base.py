@@ -20,6 +20,9 @@ from arrayfab._arrays import Array, Backend, backend_of, device_of
 # An array with no more columns than this is thin.
 THIN = 32
 
+# How many multiplications a run of rows takes.
+RUN = 500_000
+
 
 class Cost(NamedTuple):
     """What a computation takes.
@@ -50,7 +53,7 @@ class Numbers:
     ``like`` is the vector ``w`` that the learned ones come from.
     """
 
-    __slots__ = ("arrays", "dtype", "like", "mT", "reshape", "xp")
+    __slots__ = ("arrays", "dtype", "in_runs", "like", "mT", "reshape", "xp")
 
     def __init__(self, backend: Backend, arrays: Mapping[str, Array], like: Array):
         self.arrays = arrays
@@ -59,6 +62,8 @@ class Numbers:
         self.reshape = backend.reshape
         self.like = like
         self.dtype = like.dtype
+        # Other namespaces make one product of a batch times a matrix.
+        self.in_runs = backend.is_numpy and like.ndim == 1
 
     def __reduce__(self):
         return _numbers_again, (self.arrays, self.like)
@@ -68,7 +73,7 @@ class Numbers:
         more = object.__new__(Numbers)
         more.arrays = {**self.arrays, **arrays}
         more.xp, more.mT, more.reshape = self.xp, self.mT, self.reshape
-        more.like, more.dtype = self.like, self.dtype
+        more.like, more.dtype, more.in_runs = self.like, self.dtype, self.in_runs
         return more
 
     def full(self, shape: tuple[int, ...], value: float) -> Array:
@@ -100,11 +105,25 @@ class Numbers:
     def contract(self, left: Array, right: Array, shape: tuple[int, ...]) -> Array:
         """``leftᵀ right``, summed over broadcast axes down to ``shape``."""
         if len(shape) == 2 and left.ndim > 2 and left.shape[:-2] == right.shape[:-2]:
-            # Rows of every batch entry are rows of one long product.
-            rows = math.prod(left.shape[:-1])
-            left = self.reshape(left, (rows, left.shape[-1]))
-            right = self.reshape(right, (rows, right.shape[-1]))
+            lead, last = left.shape[:-1], right.shape[-1]
+            if not (self.in_runs and RUN // 2 <= lead[-1] * left.shape[-1] * last <= 2 * RUN):
+                # Rows of every batch entry are rows of one long product.
+                rows = math.prod(lead)
+                left = self.reshape(left, (rows, left.shape[-1]))
+                right = self.reshape(right, (rows, last))
         return self.unbroadcast(self.matmul_tn(left, right), shape)
+
+    def runs(self, rows: int, size: int) -> tuple[int, ...]:
+        """How to lay out that many rows for a product with a matrix of ``size`` numbers.
+
+        All at once, or in runs of a length that BLAS has faster kernels for: those for small matrices
+        pack nothing. Very large products stay whole, for BLAS to share among its threads.
+        """
+        multiplies = rows * size
+        if not self.in_runs or not 2 * RUN < multiplies <= 20 * RUN:
+            return (rows,)
+        count = 1 << (multiplies // RUN).bit_length()
+        return (rows,) if rows % count else (count, rows // count)
 
     # A large array times a thin one is fastest read as it lies: numbers that lie side by side should
     # meet numbers that lie side by side in the result. So not the large array is transposed, but all
@@ -117,6 +136,10 @@ class Numbers:
     def matmul_nt(self, a: Array, b: Array) -> Array:
         """``a bᵀ``."""
         mT = self.mT
+        n, D = b.shape[-2:]
+        if self.in_runs and a.ndim > 2 == b.ndim and a.shape[-2] * n * D <= 2 * RUN:
+            # The kernels for runs want bᵀ in order.
+            return a @ self.reshape(self.reshape(mT(b), (n * D,)), (D, n))
         return mT(b @ mT(a)) if a.shape[-2] <= THIN < b.shape[-2] else a @ mT(b)
 
 

@@ -139,13 +139,15 @@ def _along_right(node: Kronecker, x, b, numbers):
     reshape = numbers.reshape
     p, s = x.shape[-2:]
     t = node.right.shape[1]
-    y, pull = node.right.rows(reshape(x, (*x.shape[:-3], b * p, s)), numbers)
+    rows = numbers.runs(b * p, s * t)
+    y, pull = node.right.rows(reshape(x, (*x.shape[:-3], *rows, s)), numbers)
+    cut = -1 - len(rows)
 
     def along_right_pullback(gy, cotangents, need_x=True):
-        gx = pull(reshape(gy, (*gy.shape[:-3], b * p, t)), cotangents, need_x)
-        return reshape(gx, (*gx.shape[:-2], b, p, s)) if need_x else None
+        gx = pull(reshape(gy, (*gy.shape[:-3], *rows, t)), cotangents, need_x)
+        return reshape(gx, (*gx.shape[:cut], b, p, s)) if need_x else None
 
-    return reshape(y, (*y.shape[:-2], b, p, t)), along_right_pullback
+    return reshape(y, (*y.shape[:cut], b, p, t)), along_right_pullback
 
 
 def _along_left(node: Kronecker, x, b, numbers):
@@ -155,13 +157,15 @@ def _along_left(node: Kronecker, x, b, numbers):
     reshape, mT = numbers.reshape, numbers.mT
     p, s = x.shape[-2:]
     q = node.left.shape[1]
-    y, pull = node.left.rows(reshape(mT(x), (*x.shape[:-3], b * s, p)), numbers)
+    rows = numbers.runs(b * s, p * q)
+    y, pull = node.left.rows(reshape(mT(x), (*x.shape[:-3], *rows, p)), numbers)
+    cut = -1 - len(rows)
 
     def along_left_pullback(gy, cotangents, need_x=True):
-        gx = pull(reshape(mT(gy), (*gy.shape[:-3], b * s, q)), cotangents, need_x)
-        return mT(reshape(gx, (*gx.shape[:-2], b, s, p))) if need_x else None
+        gx = pull(reshape(mT(gy), (*gy.shape[:-3], *rows, q)), cotangents, need_x)
+        return mT(reshape(gx, (*gx.shape[:cut], b, s, p))) if need_x else None
 
-    return mT(reshape(y, (*y.shape[:-2], b, s, q))), along_left_pullback
+    return mT(reshape(y, (*y.shape[:cut], b, s, q))), along_left_pullback
 
 
 def _pass_on(gy, cotangents, need_x=True):

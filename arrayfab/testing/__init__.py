@@ -89,7 +89,7 @@ def checks(
     ----------
     subject : Fabrication, Layer or Structure
     namespaces : iterable of str, optional
-        Names from `arrayfab.testing.namespaces.NAMES`; all that are installed if left out.
+        Names from ``arrayfab.testing.namespaces.NAMES``; all that are installed if left out.
     exempt : mapping, optional
         Optional laws that the subject does not claim, each with the reason.
     max_examples : int, optional

@@ -37,7 +37,7 @@ class Case:
     seed, spread : int
         The data are whole numbers from ``-spread`` to ``spread`` that follow from the seed.
     namespace, dtype : str
-        One of `arrayfab.testing.namespaces.NAMES`, and the name of a dtype.
+        One of ``arrayfab.testing.namespaces.NAMES``, and the name of a dtype.
     """
 
     n: int = 1

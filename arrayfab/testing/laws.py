@@ -1,6 +1,6 @@
-"""The laws. Each is a function of a subject and a `Case`, raises `LawBroken`, and can be called alone.
+"""The laws. Each is a function of a subject and a ``Case``, raises ``LawBroken``, and can be called alone.
 
-A subject is a fabrication, a role (or any `Layer`), or a structured matrix with holes. Where it is a
+A subject is a fabrication, a role (or any ``Layer``), or a structured matrix with holes. Where it is a
 polynomial in its numbers, the data are whole numbers so small that float arithmetic is exact, and laws are
 checked with ``==``; elsewhere with a tolerance that grows with the dtype's resolution and the largest number
 that occurs.
@@ -62,7 +62,7 @@ KINDS = ("fabrication", "role", "matrix")
 
 
 def kind_of(subject: Any) -> str:
-    """One of `KINDS`."""
+    """One of ``KINDS``."""
     if isinstance(subject, Fabrication):
         return "fabrication"
     return "matrix" if isinstance(subject, Structure) else "role"
@@ -95,7 +95,7 @@ def _report(law, subject, case, what):
 
 @_law("fabrication", "role")
 def shape_and_length(subject: Any, case: Case) -> None:
-    """`num_parameters` numbers are consumed: the result has its shape, and other lengths are refused."""
+    """``num_parameters`` numbers are consumed: the result has its shape, and other lengths are refused."""
     for name, trial in trials(subject, case).items():
         arrays = trial.arrays(case)
         received = tuple(trial.call(*arrays).shape)
