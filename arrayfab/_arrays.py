@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import operator
+from collections.abc import Callable
 from contextlib import nullcontext
 from types import ModuleType
 from typing import Any
@@ -117,6 +118,19 @@ def check_shape(owner: str, name: str, x: Array, expected: tuple[int, ...]) -> N
 def is_cupy(xp: ModuleType) -> bool:
     """Whether ``xp`` makes arrays of CuPy."""
     return _spelled(xp) == "cupy"
+
+
+def is_dask(xp: ModuleType) -> bool:
+    """Whether ``xp`` makes arrays of Dask."""
+    return _spelled(xp) == "dask.array"
+
+
+def deferred(shape: tuple[int, ...], dtype: Any, function: Callable, *arguments: Any) -> Array:
+    """An array of Dask that holds ``function(*arguments)``, called where and when its numbers are needed."""
+    import dask
+
+    task = dask.delayed(function, pure=True)(*arguments)
+    return dask.array.from_delayed(task, shape, dtype=dtype)
 
 
 def _spelled(xp: ModuleType) -> str:

@@ -145,7 +145,9 @@ def scipy_objective(layer: Layer, loss: Callable, x, target) -> Callable:
     def host_objective(w):
         moved = _arrays.from_host(np.asarray(w), xp, like.dtype, _arrays.device_of(like))
         value, grad = objective(moved, x, target)
-        return float(value), _arrays.to_host(grad).astype(np.float64)
+        # One array, so that Dask computes once and a device is waited for once.
+        numbers = _arrays.to_host(xp.concat([xp.reshape(value, (1,)), grad])).astype(np.float64)
+        return float(numbers[0]), numbers[1:]
 
     return host_objective
 

@@ -150,6 +150,11 @@ class Call:
 
     def __init__(self, role: Role, shapes: tuple[tuple[int, ...], ...], batched: bool):
         self.owner = str(role)
+        if any(size != size for shape in shapes for size in shape):  # NaN is how Dask spells unknown
+            raise ValueError(
+                f"{role}: the sizes of x must be known, got {shapes}; call x.compute_chunk_sizes() on arrays "
+                "of Dask"
+            )
         role._check_inputs(shapes)
         lead = shapes[0][:-1]
         self.is_flat = role._rowwise and not batched and len(lead) != 1

@@ -59,15 +59,21 @@ class Frozen:
         return np.asfortranarray(matrix) if self.law.n > self.law.D else matrix
 
     def array(self, start: int, stop: int, xp: ModuleType, dtype: Any, device: Any) -> Array:
-        """Entries ``start`` to ``stop`` as an array of ``xp``: drawn on CuPy's device, else moved once."""
+        """Entries ``start`` to ``stop`` as an array of ``xp``: drawn on CuPy's device or by Dask's task, else
+        moved once.
+        """
         if _arrays.is_cupy(xp):
             return cuda.draw(self.law, self.key, start, stop, dtype, device)
+        if _arrays.is_dask(xp):
+            return _arrays.deferred((stop - start,), dtype, self._on_host, start, stop, dtype)
         return _moved(self._on_host(start, stop, _host_dtype(dtype)), xp, dtype, device)
 
     def whole(self, xp: ModuleType, dtype: Any, device: Any) -> Array:
         """The whole matrix as an array of ``xp``."""
         if _arrays.is_cupy(xp):
             return self.array(0, self.size, xp, dtype, device).reshape(self.shape)
+        if _arrays.is_dask(xp):
+            return _arrays.deferred(self.shape, dtype, _held_here, self, dtype)
         return _moved(self.draw(_host_dtype(dtype)), xp, dtype, device)
 
     def _on_host(self, start, stop, dtype):
@@ -149,6 +155,11 @@ class Cache:
 def _bytes_of(key) -> int:
     frozen, _, dtype, _ = key
     return frozen.size * _host_dtype(dtype).itemsize
+
+
+def _held_here(frozen: Frozen, dtype: Any) -> np.ndarray:
+    """The matrix from the cache of the process that runs a task: what travels to a worker is the seed."""
+    return cache.get(frozen, _arrays.namespace(np), dtype, None)
 
 
 def _host_dtype(dtype: Any) -> np.dtype:

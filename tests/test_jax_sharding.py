@@ -1,0 +1,64 @@
+"""Rows over several JAX devices. The processor plays two, which JAX must be told before it starts."""
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+
+SCRIPT = """
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import arrayfab as af
+from arrayfab.interop.jax import function
+
+jax.config.update("jax_enable_x64", True)
+assert len(jax.devices()) == 2
+mesh = Mesh(np.asarray(jax.devices()), ("rows",))
+by_rows, everywhere = NamedSharding(mesh, PartitionSpec("rows", None)), NamedSharding(mesh, PartitionSpec())
+
+m = 24
+fabrications = {
+    "low rank": af.LowRank(r=2),
+    "dual lphm": af.DualLPHM(p=4, q=4, r=2),
+    "adaption": af.RandomMatrixAdaption(r=2),
+}
+role = af.ParameterizedInterdependence(fabrication=fabrications[sys.argv[1]], m=m)
+f = function(role, sys.argv[2])
+rng = np.random.default_rng(0)
+x_host, w_host = (rng.integers(-3, 4, shape).astype(float) for shape in ((60, m), role.num_parameters()))
+x, w = jax.device_put(x_host, by_rows), jax.device_put(w_host, everywhere)
+
+step = jax.jit(jax.grad(lambda x, w: jnp.sum(f(x, w) ** 2) / 2, argnums=(0, 1))).lower(x, w).compile()
+y, (grad_x, grad_w) = jax.jit(f)(x, w), step(x, w)
+for array in (y, grad_x):
+    assert [shard.data.shape for shard in array.addressable_shards] == [(30, m)] * 2
+assert grad_w.sharding.is_fully_replicated
+program = step.as_text()
+assert "all-reduce" in program
+for moving in ("all-gather", "all-to-all", "collective-permute"):
+    assert moving not in program, moving
+
+expected, pullback = role.vjp(x_host, w_host)
+pairs = zip((y, grad_x, grad_w), (expected, *pullback(expected)), strict=True)
+for array, numbers in pairs:
+    np.testing.assert_allclose(array, numbers, rtol=1e-12, atol=1e-12 * np.abs(numbers).max())
+print("equal")
+"""
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+@pytest.mark.parametrize("fabrication", ["low rank", "dual lphm", "adaption"])
+def test_rows_stay_where_they_are_and_only_sums_travel(fabrication, mode, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    command = [sys.executable, "-c", SCRIPT, fabrication, mode]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.stdout.endswith("equal\n"), run.stderr
