@@ -159,7 +159,7 @@ def _bytes_of(key) -> int:
 
 def _held_here(frozen: Frozen, dtype: Any) -> np.ndarray:
     """The matrix from the cache of the process that runs a task: what travels to a worker is the seed."""
-    return cache.get(frozen, _arrays.namespace(np), dtype, None)
+    return cache.get(frozen, _arrays.namespace(np), dtype, "cpu")
 
 
 def _host_dtype(dtype: Any) -> np.dtype:
