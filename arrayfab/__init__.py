@@ -74,9 +74,12 @@ _LATER = {"load": "arrayfab.io", "save": "arrayfab.io", "plan": "arrayfab.planne
 
 def __getattr__(name: str):
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        return version("arrayfab")
+        try:
+            return version("arrayfab")
+        except PackageNotFoundError:  # a checkout that is on the path, not installed
+            return "0+unknown"
     if name in _LATER:
         return getattr(importlib.import_module(_LATER[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
