@@ -50,6 +50,10 @@ class StructuredMatrix:
         # Made when they are needed: a matrix may hold placeholders, as leaves of a pytree do.
         return blueprint(self.fabrication, self.n, self.D).numbers(self.w, handed_in=self.handed_in)
 
+    def __getstate__(self):
+        # What is drawn or split off `w` is not carried along.
+        return {name: value for name, value in vars(self).items() if name != "_numbers"}
+
     def checked(self) -> StructuredMatrix:
         """The matrix itself; ValueError or TypeError where its numbers do not fit."""
         _ = self._numbers

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab.fabrications.base import Fabrication
-from arrayfab.fabrications.blueprint import Blueprint, as_size, blueprint, settle_sizes
+from arrayfab.fabrications.blueprint import Blueprint, Plans, as_size, blueprint, settle_sizes
 from arrayfab.layer import Parameterless
 from arrayfab.structures import Constant, Cost, Cotangents, Dense, Numbers, Structure, side_by_side
 from arrayfab.structures.base import prime
@@ -44,6 +44,11 @@ class Role:
                 f"{type(self).__name__}: fabrication must be a Fabrication, such as LowRank(r=2), "
                 f"got {self.fabrication!r}"
             )
+
+    @property
+    def holds_arrays(self) -> bool:
+        """Whether arrays were handed in to the fabrication."""
+        return self.fabrication.holds_arrays
 
     def _matrix_shape(self) -> tuple[int, int]:
         """The shape of the matrix to fabricate."""
@@ -200,7 +205,7 @@ class Call:
         return numbers.reshape(gy, (*gy.shape[:-1], 1, self.columns)) if self.is_row else gy
 
 
-@lru_cache(maxsize=1024)
+@Plans
 def prepared(role: Role, shapes: tuple[tuple[int, ...], ...], batched: bool) -> Call:
     """The call of a role for data of these shapes; built once."""
     return Call(role, shapes, batched)

@@ -144,7 +144,7 @@ REFUSED = {
     "integers": ((ROLE, np.ones(6, dtype=int)), TypeError, "w must hold real floating numbers"),
     "long floats": ((ROLE, np.ones(6, dtype=np.longdouble)), TypeError, "convert it first"),
     "size": ((af.Eye(), np.ones(0), 0, 3), ValueError, "n must be a positive integer, got 0"),
-    "huge size": ((af.Eye(), np.ones(0), 3, 2**41), ValueError, "n and D must be at most 1099511627776"),
+    "huge size": ((af.Eye(), np.ones(0), 3, 2**41), ValueError, "n and D must be at most 4294967296"),
     "huge field": ((af.LowRank(r=2**41), np.ones(1)), ValueError, r"it\.r: expected int \(whole numbers to"),
     "infinite float": ((af.Constant(c=np.inf), np.ones(0)), ValueError, r"it\.c: expected float, got inf"),
     "field of no kind": (
@@ -220,7 +220,7 @@ FORGED = {
     "type": (lambda d: configuration(d).update(n=4.0), r"a\.n: expected int, got 4\.0"),
     "boolean for a size": (lambda d: configuration(d).update(n=True), r"a\.n: expected int, got True"),
     "number for a boolean": (lambda d: configuration(d).update(bias=0), r"a\.bias: expected bool, got 0"),
-    "huge size": (lambda d: configuration(d).update(n=2**40 + 1), r"a\.n: expected int"),
+    "huge size": (lambda d: configuration(d).update(n=2**32 + 1), r"a\.n: expected int"),
     "seed": (lambda d: configuration(d)["fabrication"].update(seed=2**64), r"\.seed: expected int"),
     "another seed": (lambda d: configuration(d)["fabrication"].update(seed=8), "block 'fabrication.A'"),
     "a value that the class refuses": (lambda d: configuration(d).update(n=0), "a: .*positive integer"),

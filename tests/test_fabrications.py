@@ -1,7 +1,9 @@
 """Fabrications by themselves: length, dense form, products, gradients, start values, composition."""
 
 import copy
+import gc
 import pickle
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -212,3 +214,20 @@ def test_a_block_that_is_learned_and_frozen_is_refused():
 
     with pytest.raises(ValueError, match="learned and frozen at once"):
         Both().num_parameters(2, 2)
+
+
+def test_arrays_handed_in_are_freed_with_their_fabrication():
+    A = np.ones((4, 2))
+    role = af.Reconciliation(
+        fabrication=0.5 * af.RandomMatrixAdaption().with_frozen(A=A) + af.Eye(), n=4, D=4
+    )
+    role(np.ones((3, 4)), np.ones(6))
+    held = weakref.ref(A)
+    del role, A
+    gc.collect()
+    assert held() is None
+
+
+def test_a_list_is_no_frozen_block():
+    with pytest.raises(TypeError, match="A must be an array of a namespace"):
+        af.RandomMatrixAdaption().with_frozen(A=[[1.0]]).num_parameters(4, 4)

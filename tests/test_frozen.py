@@ -1,7 +1,10 @@
 """Frozen matrices: pure functions of seed, name and law, and the cache that holds them."""
 
 import hashlib
+import os
+import signal
 import threading
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 
 import arrayfab._arrays as arrays
 from arrayfab.frozen import SCHEME, Bernoulli, Cache, Frozen, Gaussian, Rademacher, Uniform, draws
+from arrayfab.frozen import cache as shared_cache
 
 sizes = st.integers(1, 9)
 laws = st.one_of(
@@ -181,3 +185,65 @@ def test_the_cache_never_holds_more_than_its_limit_but_for_one(asked, limit):
         held = list(cache._held.values())
         assert sum(array.nbytes for array in held) == cache._bytes
         assert cache._bytes <= limit or len(held) == 1
+
+
+class Unhashable:
+    """A device as CuPy has it."""
+
+    __hash__ = None
+
+    def __eq__(self, other):
+        return True
+
+
+def test_a_device_need_not_be_hashable(monkeypatch):
+    monkeypatch.setattr(Frozen, "whole", lambda *args: np.zeros(4))
+    cache = Cache(limit=1 << 20)
+    arguments = Frozen(0, "A", Gaussian(2, 2)), numpy_namespace, np.dtype("float64"), Unhashable()
+    assert cache.get(*arguments).shape == (4,)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_forked_during_a_draw_can_draw():
+    drawing, forked = threading.Event(), threading.Event()
+
+    class Slow(Frozen):
+        def whole(self, *args):
+            drawing.set()
+            forked.wait(10)
+            return np.zeros(4)
+
+    slow = Slow(1, "slow", Gaussian(2, 2))
+    thread = threading.Thread(
+        target=shared_cache.get, args=(slow, numpy_namespace, np.dtype("float64"), "cpu")
+    )
+    thread.start()
+    drawing.wait(10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a process with threads is forked is the point
+        child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        shared_cache.get(Frozen(2, "other", Gaussian(2, 2)), numpy_namespace, np.dtype("float64"), "cpu")
+        os._exit(0)
+    forked.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True, "7"])
+def test_a_seed_is_a_whole_number_below_two_to_the_64(seed):
+    with pytest.raises(ValueError, match=r"Frozen 'A': seed must be an integer from 0 to 2\*\*64 - 1"):
+        Frozen(seed, "A", Gaussian(2, 2))
+
+
+@pytest.mark.parametrize("run", [(0, 5), (-4, 2), (3, 1)])
+def test_entries_beyond_the_matrix_are_refused(run):
+    with pytest.raises(ValueError, match="entries must be within 0 and 4"):
+        Frozen(0, "A", Gaussian(2, 2)).entries(*run)
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.5, float("nan")])
+def test_a_probability_is_one(p):
+    with pytest.raises(ValueError, match="p must be a probability"):
+        Bernoulli(2, 2, p)

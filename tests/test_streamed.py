@@ -1,5 +1,6 @@
 """Streamed frozen matrices: the same results as held ones, and a tile at a time."""
 
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -51,11 +52,11 @@ ROLES = {
 def small_tiles(request, monkeypatch):
     """Tiles so small that every block takes several of them."""
     for plans in (blueprint, prepared):
-        plans.cache_clear()
+        plans.forget()
     monkeypatch.setattr(streamed, "TILE", getattr(request, "param", 7))
     yield
     for plans in (blueprint, prepared):
-        plans.cache_clear()
+        plans.forget()
 
 
 def results(role, xs, w, directions):
@@ -228,3 +229,33 @@ def test_formulas_find_their_streamed_form():
 def test_storage_is_checked(storage):
     with pytest.raises(ValueError, match="storage must be 'cached', 'streamed' or None"):
         af.Masked(storage=storage)
+
+
+def peak_of(call):
+    call()
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_a_batch_of_matrices_is_streamed_by_smaller_tiles():
+    fabrication = af.RandomMatrixHypernet(r=4, storage="streamed")
+    x = np.ones((1, 512), np.float32)
+    W = fabrication.fabricate(np.ones((64, 64), np.float32), 1024, 512)
+    assert peak_of(lambda: W @ x[0]) < 6 * 4 * streamed.TILE  # all matrices have 32 tiles
+
+
+def test_an_array_that_lies_the_other_way_round_is_not_copied_whole():
+    T = np.asfortranarray(np.ones((1 << 19, 4), np.float32))
+    fabrication = af.RandomMatrixHypernet(r=4, storage="streamed").with_frozen(T=T)
+    W = fabrication.fabricate(np.ones(64, np.float32), 1024, 512)
+    assert peak_of(lambda: np.ones((1, 1024), np.float32) @ W) < 2 * 4 * streamed.TILE
+
+
+def test_a_copy_of_a_matrix_holds_its_configuration_only():
+    W = af.RandomMatrixHypernet(r=4).fabricate(np.ones(64), 256, 256)
+    copied = pickle.dumps(W)
+    assert len(copied) < 20_000
+    np.testing.assert_array_equal(pickle.loads(copied).to_dense(), W.to_dense())

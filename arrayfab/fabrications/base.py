@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.fabrications.blueprint import blueprint, is_integer, settle_sizes
-from arrayfab.frozen import Frozen, Law
+from arrayfab.fabrications.blueprint import blueprint, settle_sizes
+from arrayfab.frozen import Frozen, Law, checked_seed
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.structures import Cost, Cotangents, Dense, Streamed, Structure, add, streamed
 
@@ -42,6 +43,9 @@ class Fabrication:
     def matrix(self, n: int, D: int, **holes: Dense) -> Structure:
         """The formula, given a hole for every block."""
         raise NotImplementedError(f"{type(self).__name__}.matrix")
+
+    #: Whether arrays were handed in to it: plans for it are then freed with it.
+    holds_arrays: ClassVar[bool] = False
 
     def __post_init__(self):
         settle_sizes(self, *(f.name for f in fields(self) if f.type in _SIZES and f.name != "seed"))
@@ -225,10 +229,7 @@ class Seeded(Fabrication):
 
     def __post_init__(self):
         super().__post_init__()
-        seed = self.seed
-        if not (is_integer(seed) and 0 <= seed < 1 << 64):
-            raise ValueError(f"{self}: seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
-        object.__setattr__(self, "seed", int(seed))
+        object.__setattr__(self, "seed", checked_seed(str(self), self.seed))
         if self.storage not in (None, "cached", "streamed"):
             raise ValueError(f"{self}: storage must be 'cached', 'streamed' or None, got {self.storage!r}")
 
@@ -252,6 +253,10 @@ class SumOf(Fabrication):
 
     terms: tuple[Fabrication, ...]
 
+    @cached_property
+    def holds_arrays(self):  # type: ignore[override]
+        return any(term.holds_arrays for term in self.terms)
+
     def _parts(self, n, D, prefix):
         parts = [term._parts(n, D, f"{prefix}{i}.") for i, term in enumerate(self.terms)]
         learned = {name: shape for part in parts for name, shape in part[0].items()}
@@ -265,6 +270,10 @@ class Scaled(Fabrication):
 
     inner: Fabrication
     scale: float
+
+    @property
+    def holds_arrays(self):  # type: ignore[override]
+        return self.inner.holds_arrays
 
     def _parts(self, n, D, prefix):
         learned, frozen, structure = self.inner._parts(n, D, prefix)
@@ -280,6 +289,8 @@ class WithFrozen(Fabrication):
 
     inner: Fabrication
     arrays: Mapping[str, Array] = field(repr=False)
+
+    holds_arrays: ClassVar[bool] = True
 
     def _key(self):
         return self.inner, frozenset((name, id(array)) for name, array in self.arrays.items())
@@ -298,6 +309,7 @@ class WithFrozen(Fabrication):
                     f"{self.inner}: no frozen block {name!r}, the formula has "
                     f"{[known.removeprefix(prefix) for known in frozen]}"
                 )
+            _arrays.backend_of(str(self.inner), name, array)
             _arrays.check_shape(str(self.inner), name, array, frozen[prefix + name].shape)
             frozen[prefix + name] = array
         return learned, frozen, structure
@@ -310,6 +322,7 @@ def split_evenly(owner: Fabrication, name: str, size: int, size_name: str, parts
     return size // parts
 
 
+@lru_cache(maxsize=4096)
 def nearest_factor(size: int) -> int:
     """The largest factor of ``size`` that is at most its square root."""
     return next(f for f in range(math.isqrt(size), 0, -1) if size % f == 0)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -125,7 +126,33 @@ class Blueprint:
         return np.concatenate([np.r_[run] for name, run, _ in self.blocks if name in names])
 
 
-@lru_cache(maxsize=1024)
+class Plans:
+    """What ``make(subject, *key)`` returns, made once for equal subjects.
+
+    That for a subject with arrays handed in is forgotten when the subject is freed.
+    """
+
+    def __init__(self, make: Callable):
+        self._make = make
+        self._shared = lru_cache(maxsize=1024)(make)
+        self._with_arrays: WeakKeyDictionary = WeakKeyDictionary()
+
+    def __call__(self, subject: Any, *key: Any) -> Any:
+        """The plan of a subject."""
+        if not subject.holds_arrays:
+            return self._shared(subject, *key)
+        plans = self._with_arrays.setdefault(subject, {})
+        if key not in plans:
+            plans[key] = self._make(subject, *key)
+        return plans[key]
+
+    def forget(self) -> None:
+        """Make every plan anew."""
+        self._shared.cache_clear()
+        self._with_arrays.clear()
+
+
+@Plans
 def blueprint(fabrication: Fabrication, n: int, D: int) -> Blueprint:
     """The blueprint of a fabrication at one shape; built once."""
     n, D = as_size(fabrication, "n", n), as_size(fabrication, "D", D)

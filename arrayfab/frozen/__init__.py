@@ -4,7 +4,7 @@ A frozen matrix is a pure function of ``(scheme, seed, name, law)``. An entry de
 alone, so any run of entries can be drawn by itself, and twice. ``docs/frozen.md`` specifies the scheme.
 """
 
-from arrayfab.frozen.draws import SCHEME, Cache, Frozen, Stream, cache
+from arrayfab.frozen.draws import SCHEME, Cache, Frozen, Stream, cache, checked_seed
 from arrayfab.frozen.laws import Bernoulli, Gaussian, Law, Rademacher, Uniform
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "Stream",
     "Uniform",
     "cache",
+    "checked_seed",
 ]

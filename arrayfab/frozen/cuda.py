@@ -36,7 +36,7 @@ def draw(law: Law, key: tuple[int, int], start: int, stop: int, dtype: Any, devi
     """Entries ``start`` to ``stop`` as an array of CuPy, drawn on its device; no host transfer."""
     import cupy
 
-    with cupy.cuda.Device() if device is None else device:
+    with cupy.cuda.Device(device):
         # Laws of someone else's, and GPUs that are not NVIDIA's, have no kernel.
         by_kernel = type(law) in _LAWS and not cupy.cuda.runtime.is_hip
         if by_kernel:

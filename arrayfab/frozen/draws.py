@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -20,6 +21,14 @@ from arrayfab.frozen.laws import Law
 
 #: The name of the map from seeds to numbers, for whoever stores a seed.
 SCHEME = "philox4x64-v1"
+
+
+def checked_seed(owner: str, seed: Any) -> int:
+    """A seed as a plain int; ValueError unless it is a whole number below 2⁶⁴ and not negative."""
+    if isinstance(seed, bool) or not (isinstance(seed, int | np.integer) and 0 <= int(seed) < 1 << 64):
+        raise ValueError(f"{owner}: seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
+    return int(seed)
+
 
 _CHUNK = 1 << 14  # entries drawn at a time: what stays in a core's cache
 
@@ -40,6 +49,9 @@ class Frozen:
     name: str
     law: Law
 
+    def __post_init__(self):
+        object.__setattr__(self, "seed", checked_seed(f"Frozen {self.name!r}", self.seed))
+
     @property
     def shape(self) -> tuple[int, int]:
         return (self.law.n, self.law.D)
@@ -51,6 +63,8 @@ class Frozen:
 
     def entries(self, start: int, stop: int) -> np.ndarray:
         """Entries ``start`` to ``stop`` in row-major order, in float64."""
+        if not 0 <= start <= stop <= self.size:
+            raise ValueError(f"{self}: entries must be within 0 and {self.size}, got {start} to {stop}")
         return self._on_host(start, stop, np.float64)
 
     def draw(self, dtype: Any = np.float64) -> np.ndarray:
@@ -109,18 +123,20 @@ class Stream:
 
 
 class Cache:
-    """The most recently used draws, up to a number of bytes; safe to share among threads."""
+    """The most recently used draws, up to a number of bytes; safe to share among threads.
+
+    The last one is kept even where it alone is larger.
+    """
 
     def __init__(self, limit: int):
         self.limit = limit
-        self._lock = threading.Lock()
-        self._drawing = threading.Lock()
+        self.renew_locks()
         self._held: OrderedDict[Any, Array] = OrderedDict()
         self._bytes = 0
 
     def get(self, frozen: Frozen, xp: ModuleType, dtype: Any, device: Any) -> Array:
         """The matrix as an array of ``xp``; drawn and moved once while it is held."""
-        key = (frozen, xp, dtype, device)
+        key = (frozen, xp, dtype, str(device))  # CuPy's devices have no hash
         array = self._find(key)
         if array is None:
             with self._drawing:  # one at a time, while hits go on
@@ -129,6 +145,10 @@ class Cache:
                     array = frozen.whole(xp, dtype, device)
                     self._keep(key, array)
         return array
+
+    def renew_locks(self) -> None:
+        """New locks, for a process that was forked while a thread held the old ones."""
+        self._lock, self._drawing = threading.Lock(), threading.Lock()
 
     def clear(self) -> None:
         """Forget every draw."""
@@ -174,4 +194,6 @@ def _moved(numbers: np.ndarray, xp, dtype, device) -> Array:
 
 
 #: Every fabrication's draws. ``cache.limit`` is in bytes; ``cache.clear()`` gives the memory back.
-cache = Cache(limit=1 << 30)
+cache = Cache(limit=1 << 31)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=cache.renew_locks)

@@ -46,6 +46,10 @@ class Bernoulli:
     D: int
     p: float
 
+    def __post_init__(self):
+        if not 0 <= self.p <= 1:
+            raise ValueError(f"{self}: p must be a probability, got {self.p!r}")
+
     @property
     def moment(self) -> float:
         return self.p

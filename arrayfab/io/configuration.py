@@ -21,7 +21,7 @@ from arrayfab.fabrications.blueprint import is_integer
 from arrayfab.io.registry import CheckpointError, Registry
 
 #: No whole number in a configuration is larger, but for seeds: no search among divisors takes long.
-LARGEST = 1 << 40
+LARGEST = 1 << 32
 LARGEST_SEED = (1 << 64) - 1
 #: No configuration is nested more deeply.
 DEEPEST = 32

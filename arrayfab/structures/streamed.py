@@ -6,6 +6,7 @@ keeping them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -38,8 +39,10 @@ class ByRows(Structure):
     def _formed(self, numbers):
         return self.children[0].dense(numbers) if self.children else (None, None)
 
-    def _runs(self):
-        rows, step = self.shape[0], max(1, TILE // self._row_draws)
+    def _runs(self, numbers):
+        # A tile of learned numbers has the leading axes of `w`.
+        learned = math.prod(numbers.like.shape[:-1]) * self.shape[1] if self.learned else 0
+        rows, step = self.shape[0], max(1, TILE // max(self._row_draws, learned))
         return [(start, min(start + step, rows)) for start in range(0, rows, step)]
 
     def _pull(self, pull, shares, numbers, cotangents):
@@ -54,7 +57,7 @@ class ByRows(Structure):
 
         def by_rows_pullback(gy, cotangents, need_x=True):
             gx, shares = [], []
-            for start, stop in self._runs() if need_x or self.learned else ():
+            for start, stop in self._runs(numbers) if need_x or self.learned else ():
                 tile, share = self._tile(formed, start, stop, numbers)
                 if need_x:
                     gx.append(numbers.matmul_nt(gy, tile))
@@ -63,7 +66,7 @@ class ByRows(Structure):
             self._pull(pull, shares, numbers, cotangents)
             return numbers.xp.concat(gx, axis=-1) if need_x else None
 
-        tiles = ((run, self._tile(formed, *run, numbers)[0]) for run in self._runs())
+        tiles = ((run, self._tile(formed, *run, numbers)[0]) for run in self._runs(numbers))
         return total(x[..., start:stop] @ tile for (start, stop), tile in tiles), by_rows_pullback
 
     def cols(self, x, numbers):
@@ -71,7 +74,7 @@ class ByRows(Structure):
 
         def by_rows_cols_pullback(gy, cotangents, need_x=True):
             gx, shares = 0.0, []
-            for start, stop in self._runs() if need_x or self.learned else ():
+            for start, stop in self._runs(numbers) if need_x or self.learned else ():
                 tile, share = self._tile(formed, start, stop, numbers)
                 part = gy[..., start:stop, :]
                 if need_x:
@@ -82,7 +85,7 @@ class ByRows(Structure):
             self._pull(pull, shares, numbers, cotangents)
             return gx if need_x else None
 
-        parts = [self._tile(formed, *run, numbers)[0] @ x for run in self._runs()]
+        parts = [self._tile(formed, *run, numbers)[0] @ x for run in self._runs(numbers)]
         return numbers.xp.concat(parts, axis=-2), by_rows_cols_pullback
 
     def dense(self, numbers):
@@ -90,12 +93,12 @@ class ByRows(Structure):
 
         def by_rows_dense_pullback(g, cotangents):
             shares = []
-            for start, stop in self._runs() if self.learned else ():
+            for start, stop in self._runs(numbers) if self.learned else ():
                 _, share = self._tile(formed, start, stop, numbers)
                 shares.append(share(g[..., start:stop, :]))
             self._pull(pull, shares, numbers, cotangents)
 
-        tiles = [self._tile(formed, *run, numbers)[0] for run in self._runs()]
+        tiles = [self._tile(formed, *run, numbers)[0] for run in self._runs(numbers)]
         return numbers.xp.concat(tiles, axis=-2), by_rows_dense_pullback
 
     @cached_property
@@ -130,8 +133,13 @@ class Streamed(ByRows):
     def entries(self, start, stop, numbers):
         """A run of the entries in row-major order."""
         held = numbers.arrays[self.name]
-        flat = held if held.ndim == 1 else numbers.reshape(held, (self.shape[0] * self.shape[1],))
-        return flat[start:stop]
+        if held.ndim == 1:
+            return held[start:stop]
+        # An array handed in may lie in memory the other way round: take its rows before they are made flat.
+        columns = held.shape[1]
+        first, last = start // columns, -(-stop // columns)
+        rows = numbers.reshape(held[first:last, :], ((last - first) * columns,))
+        return rows[start - first * columns : stop - first * columns]
 
     def _tile(self, formed, start, stop, numbers):
         D = self.shape[1]

@@ -449,7 +449,7 @@ def _agree(subject, twin, case):
 
 def _values_read_anew(subject, case):
     """What the calls give, by nothing that an equal subject left behind."""
-    for forget in (cache.clear, blueprint.cache_clear, prepared.cache_clear):
+    for forget in (cache.clear, blueprint.forget, prepared.forget):
         forget()
     tried = trials(subject, case).items()
     return {name: _arrays.to_host(trial.call(*trial.arrays(case))) for name, trial in tried}
