@@ -53,7 +53,7 @@ class Entry:
         """An entry as it is handed to `save`; ValueError or TypeError where it is none."""
         owner = f"entry {name!r}"
         if not isinstance(name, str) or name in ("", "__metadata__") or re.search("[\ud800-\udfff]", name):
-            raise ValueError(f"{owner}: a name must be some text that UTF-8 can spell, and not '__metadata__'")
+            raise ValueError(f"{owner}: a name must be some text that UTF-8 has, not '__metadata__'")
         if not (isinstance(given, tuple | list) and len(given) in (2, 4)):
             raise TypeError(f"{owner}: expected (role, w), (fabrication, w) or (fabrication, w, n, D)")
         value, w, *sizes = given
