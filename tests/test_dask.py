@@ -170,7 +170,7 @@ def test_rows_must_be_counted_first():
 
 # The cluster. Data are made where they are needed: row i is pattern[i % 251].
 
-COLUMNS, CHUNKS, CHUNK_ROWS, LIMIT = 256, 128, 4096, 256 << 20
+COLUMNS, CHUNKS, CHUNK_ROWS, LIMIT = 256, 160, 2048, 320 << 20
 
 
 def _pattern():
@@ -205,7 +205,7 @@ def test_data_that_fit_no_worker(cluster):
     x = da.map_blocks(
         _rows, chunks=((CHUNK_ROWS,) * CHUNKS, (COLUMNS,)), dtype=np.float64, meta=np.empty((0, 0))
     )
-    assert x.nbytes == 4 * LIMIT
+    assert x.nbytes == 2 * LIMIT
     role = af.Reconciliation(fabrication=af.LowRank(r=2), n=16, D=COLUMNS)
     w = integers(4, role.num_parameters())
     before = cluster.run(os.getpid)
