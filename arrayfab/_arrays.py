@@ -10,6 +10,7 @@ import importlib
 import operator
 from collections.abc import Callable
 from contextlib import nullcontext
+from numbers import Integral
 from types import ModuleType
 from typing import Any
 
@@ -64,6 +65,11 @@ def namespace(xp: ModuleType | None) -> ModuleType:
     if xp.__name__ in ("numpy", "cupy", "torch", "dask.array"):
         return importlib.import_module(f"array_api_compat.{xp.__name__}")
     return xp
+
+
+def is_integer(value: Any) -> bool:
+    """Whether ``value`` is a whole number, NumPy's included, but no boolean."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def dtype_name(dtype: Any) -> str:

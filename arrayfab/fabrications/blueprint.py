@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab._arrays import Array, Backend
+from arrayfab._arrays import Array, Backend, is_integer
 from arrayfab.frozen import Frozen, Stream, cache
 from arrayfab.structures import Cotangents, Numbers, Streamed, Structure
 from arrayfab.structures.base import prime
@@ -157,11 +156,6 @@ def blueprint(fabrication: Fabrication, n: int, D: int) -> Blueprint:
     """The blueprint of a fabrication at one shape; built once."""
     n, D = as_size(fabrication, "n", n), as_size(fabrication, "D", D)
     return Blueprint(str(fabrication), *fabrication._parts(n, D, ""))
-
-
-def is_integer(value: Any) -> bool:
-    """Whether ``value`` is a whole number, NumPy's included, but no boolean."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def as_size(owner: Any, name: str, value: Any) -> int:

@@ -25,7 +25,7 @@ SCHEME = "philox4x64-v1"
 
 def checked_seed(owner: str, seed: Any) -> int:
     """A seed as a plain int; ValueError unless it is a whole number below 2⁶⁴ and not negative."""
-    if isinstance(seed, bool) or not (isinstance(seed, int | np.integer) and 0 <= int(seed) < 1 << 64):
+    if not (_arrays.is_integer(seed) and 0 <= seed < 1 << 64):
         raise ValueError(f"{owner}: seed must be an integer from 0 to 2**64 - 1, got {seed!r}")
     return int(seed)
 

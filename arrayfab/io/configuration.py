@@ -16,8 +16,7 @@ from functools import lru_cache
 from numbers import Real
 from typing import Any, Union
 
-from arrayfab._arrays import Array
-from arrayfab.fabrications.blueprint import is_integer
+from arrayfab._arrays import Array, is_integer
 from arrayfab.io.registry import CheckpointError, Registry
 
 #: No whole number in a configuration is larger, but for seeds: no search among divisors takes long.

@@ -22,11 +22,14 @@ _DRAW = 32
 class ByRows(Structure):
     """A matrix whose rows are made a run at a time.
 
-    A subclass gives `_row_draws`, how many frozen numbers a row takes, and `_tile`. Its first child, where it
-    has any, is formed once, for all tiles; `_joined` is for its cotangent.
+    A subclass gives `_tile`. Its first child, where it has any, is formed once, for all tiles; `_joined` is
+    for its cotangent.
     """
 
-    _row_draws: int
+    @property
+    def _row_draws(self):
+        """How many frozen numbers a row takes."""
+        return self.shape[1]
 
     def _tile(self, formed, start, stop, numbers):
         """Rows ``start`` to ``stop``, and the map from their cotangent to its share of ``formed``'s."""
@@ -126,10 +129,6 @@ class Streamed(ByRows):
     shape: tuple[int, int]
     moment: float = 1.0
 
-    @property
-    def _row_draws(self):  # type: ignore[override]
-        return self.shape[1]
-
     def entries(self, start, stop, numbers):
         """A run of the entries in row-major order."""
         held = numbers.arrays[self.name]
@@ -168,12 +167,8 @@ class Span(ByRows, Multilinear):
     def with_children(self, coefficients, basis):
         return Span(coefficients, basis, self.shape)
 
-    @cached_property
-    def zeroing(self):
-        return self.coefficients.zeroing
-
     @property
-    def _row_draws(self):  # type: ignore[override]
+    def _row_draws(self):
         return self.shape[1] * self.basis.shape[1]
 
     def _tile(self, formed, start, stop, numbers):
@@ -213,10 +208,6 @@ class StreamedHadamard(ByRows, Multilinear):
 
     def with_children(self, left, right):
         return StreamedHadamard(left, right)
-
-    @property
-    def _row_draws(self):  # type: ignore[override]
-        return self.shape[1]
 
     def _tile(self, formed, start, stop, numbers):
         right, _ = self.right._tile(None, start, stop, numbers)
