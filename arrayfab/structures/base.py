@@ -105,12 +105,12 @@ class Numbers:
     def contract(self, left: Array, right: Array, shape: tuple[int, ...]) -> Array:
         """``leftᵀ right``, summed over broadcast axes down to ``shape``."""
         if len(shape) == 2 and left.ndim > 2 and left.shape[:-2] == right.shape[:-2]:
-            lead, last = left.shape[:-1], right.shape[-1]
-            if not (self.in_runs and RUN // 2 <= lead[-1] * left.shape[-1] * last <= 2 * RUN):
-                # Rows of every batch entry are rows of one long product.
-                rows = math.prod(lead)
-                left = self.reshape(left, (rows, left.shape[-1]))
-                right = self.reshape(right, (rows, last))
+            (*lead, rows, n), D = left.shape, right.shape[-1]
+            # Rows of every batch entry are rows of one long product. That may have to copy them; a
+            # product for each entry writes n·D numbers and adds them up.
+            if not (self.in_runs and 2 * n * D <= rows * (n + D)):
+                rows *= math.prod(lead)
+                left, right = self.reshape(left, (rows, n)), self.reshape(right, (rows, D))
         return self.unbroadcast(self.matmul_tn(left, right), shape)
 
     def runs(self, rows: int, size: int) -> tuple[int, ...]:
@@ -131,7 +131,9 @@ class Numbers:
     def matmul_tn(self, a: Array, b: Array) -> Array:
         """``aᵀ b``."""
         mT = self.mT
-        return mT(mT(b) @ a) if b.shape[-1] <= THIN < a.shape[-1] else mT(a) @ b
+        if b.ndim == 2 and b.shape[-1] <= THIN < a.shape[-1]:
+            return mT(mT(b) @ a)
+        return mT(a) @ b
 
     def matmul_nt(self, a: Array, b: Array) -> Array:
         """``a bᵀ``."""

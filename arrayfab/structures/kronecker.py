@@ -58,7 +58,6 @@ class Kronecker(Multilinear):
 
     def _cost(self, rows, right_first):
         (p, q), (s, t) = self.left.shape, self.right.shape
-        # The product with A needs its axis last and puts it back: two passes.
         if right_first:
             return self.right.rows_cost(rows * p) + _left_cost(self.left, rows, t)
         return _left_cost(self.left, rows, s) + self.right.rows_cost(rows * q)
@@ -125,7 +124,7 @@ class Kronecker(Multilinear):
 def _left_cost(left: Structure, rows: int, width: int) -> Cost:
     if _is_neutral(left):
         return Cost()
-    return left.rows_cost(rows * width) + Cost(moved=rows * width * sum(left.shape))
+    return left.T.cols_cost(rows * width)
 
 
 def _is_neutral(child: Structure) -> bool:
@@ -151,21 +150,22 @@ def _along_right(node: Kronecker, x, b, numbers):
 
 
 def _along_left(node: Kronecker, x, b, numbers):
-    """``Aᵀ X`` for ``x`` of shape ``(..., b, p, s)``: the same along the other axis."""
+    """``Aᵀ X`` for ``x`` of shape ``(..., b, p, s)``."""
     if _is_neutral(node.left):
         return x, _pass_on
+    if numbers.like.ndim == 1:
+        return node.left.T.cols(x, numbers)
+    # The leading axes of A are not those of all X: make the columns of all X rows of one product.
     reshape, mT = numbers.reshape, numbers.mT
     p, s = x.shape[-2:]
     q = node.left.shape[1]
-    rows = numbers.runs(b * s, p * q)
-    y, pull = node.left.rows(reshape(mT(x), (*x.shape[:-3], *rows, p)), numbers)
-    cut = -1 - len(rows)
+    y, pull = node.left.rows(reshape(mT(x), (*x.shape[:-3], b * s, p)), numbers)
 
     def along_left_pullback(gy, cotangents, need_x=True):
-        gx = pull(reshape(mT(gy), (*gy.shape[:-3], *rows, q)), cotangents, need_x)
-        return mT(reshape(gx, (*gx.shape[:cut], b, s, p))) if need_x else None
+        gx = pull(reshape(mT(gy), (*gy.shape[:-3], b * s, q)), cotangents, need_x)
+        return mT(reshape(gx, (*gx.shape[:-2], b, s, p))) if need_x else None
 
-    return mT(reshape(y, (*y.shape[:cut], b, s, q))), along_left_pullback
+    return mT(reshape(y, (*y.shape[:-2], b, s, q))), along_left_pullback
 
 
 def _pass_on(gy, cotangents, need_x=True):
