@@ -20,8 +20,8 @@ from arrayfab._arrays import Array, Backend, backend_of, device_of
 # An array with no more columns than this is thin.
 THIN = 32
 
-# How many multiplications a run of rows takes.
-RUN = 500_000
+# How many multiplications a run of rows takes, and how many cost as much as to call BLAS does.
+RUN, CALL = 500_000, 4_000
 
 
 class Cost(NamedTuple):
@@ -108,7 +108,8 @@ class Numbers:
             (*lead, rows, n), D = left.shape, right.shape[-1]
             # Rows of every batch entry are rows of one long product. That may have to copy them; a
             # product for each entry writes n·D numbers and adds them up.
-            if not (self.in_runs and 2 * n * D <= rows * (n + D)):
+            in_entries = self.in_runs and n * D * rows >= CALL and 2 * n * D <= rows * (n + D)
+            if not in_entries:
                 rows *= math.prod(lead)
                 left, right = self.reshape(left, (rows, n)), self.reshape(right, (rows, D))
         return self.unbroadcast(self.matmul_tn(left, right), shape)
@@ -120,10 +121,23 @@ class Numbers:
         pack nothing. Very large products stay whole, for BLAS to share among its threads.
         """
         multiplies = rows * size
-        if not self.in_runs or not 2 * RUN < multiplies <= 20 * RUN:
+        if not self.in_runs or not 2 * RUN < multiplies <= 40 * RUN:
             return (rows,)
         count = 1 << (multiplies // RUN).bit_length()
         return (rows,) if rows % count else (count, rows // count)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """``a b``."""
+        if self.in_runs and a.ndim == 2 == b.ndim and 2 * b.shape[0] <= b.shape[1]:
+            # Where little becomes much, runs pay too, if b is in order.
+            rows, (n, D) = a.shape[0], b.shape
+            lead = self.runs(rows, n * D)
+            if len(lead) > 1 and rows * n * D > 8 * RUN:
+                return self.reshape(self.reshape(a, (*lead, n)) @ self._in_order(b), (rows, D))
+        return a @ b
+
+    def _in_order(self, b: Array) -> Array:
+        return self.reshape(self.reshape(b, (math.prod(b.shape),)), b.shape)
 
     # A large array times a thin one is fastest read as it lies: numbers that lie side by side should
     # meet numbers that lie side by side in the result. So not the large array is transposed, but all
@@ -131,9 +145,11 @@ class Numbers:
     def matmul_tn(self, a: Array, b: Array) -> Array:
         """``aᵀ b``."""
         mT = self.mT
+        # Broadcasting is what BLAS is slow at: an outer product of two rows.
+        times = operator.mul if a.shape[-2] == 1 else operator.matmul
         if b.ndim == 2 and b.shape[-1] <= THIN < a.shape[-1]:
-            return mT(mT(b) @ a)
-        return mT(a) @ b
+            return mT(times(mT(b), a))
+        return times(mT(a), b)
 
     def matmul_nt(self, a: Array, b: Array) -> Array:
         """``a bᵀ``."""
@@ -141,8 +157,8 @@ class Numbers:
         n, D = b.shape[-2:]
         if self.in_runs and a.ndim > 2 == b.ndim and a.shape[-2] * n * D <= 2 * RUN:
             # The kernels for runs want bᵀ in order.
-            return a @ self.reshape(self.reshape(mT(b), (n * D,)), (D, n))
-        return mT(b @ mT(a)) if a.shape[-2] <= THIN < b.shape[-2] else a @ mT(b)
+            return a @ self._in_order(mT(b))
+        return mT(b @ mT(a)) if a.shape[-2] <= THIN < b.shape[-2] else self.matmul(a, mT(b))
 
 
 def _numbers_again(arrays: Mapping[str, Array], like: Array) -> Numbers:
@@ -173,9 +189,10 @@ class Cotangents:
     def take(self, name: str, shape: tuple[int, ...]) -> Array:
         """All that was sent to hole ``name``, summed down to the shape of the array in it."""
         numbers = self._numbers
-        arrays, products = self._arrays.pop(name, ()), self._products.pop(name, ())
-        if len(products) == 1 and not arrays:  # most often
+        products = self._products.pop(name, ())
+        if len(products) == 1 and name not in self._arrays:  # most often
             return numbers.contract(*products[0], shape)
+        arrays = self._arrays.pop(name, ())
         # Some contributions have batch axes and some are summed over them already: sum first, then add.
         parts = [numbers.unbroadcast(g, shape) for g in arrays]
         parts += [numbers.contract(left, right, shape) for left, right in _stacked(products, numbers)]

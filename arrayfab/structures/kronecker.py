@@ -67,22 +67,26 @@ class Kronecker(Multilinear):
         rows = 1 << 16  # so many that work done once for all rows does not count
         return self._cost(rows, right_first=True).weight <= self._cost(rows, right_first=False).weight
 
+    @cached_property
+    def _order(self):
+        """The cheaper order of the products along either side, and whether the first side is learned."""
+        if self._right_first:
+            return _along_right, _along_left, self.right.learned
+        return _along_left, _along_right, self.left.learned
+
     def rows(self, x, numbers):
-        p, s = self.left.shape[0], self.right.shape[0]
-        b = x.shape[-2]
-        x = numbers.reshape(x, (*x.shape[:-1], p, s))
-        first, second = (_along_right, _along_left) if self._right_first else (_along_left, _along_right)
-        z, pull_first = first(self, x, b, numbers)
-        y, pull_second = second(self, z, b, numbers)
+        reshape, ((p, q), (s, t)) = numbers.reshape, (self.left.shape, self.right.shape)
+        first, second, first_learned = self._order
+        z, pull_first = first(self, reshape(x, (*x.shape[:-1], p, s)), numbers)
+        y, pull_second = second(self, z, numbers)
 
         def kronecker_rows_pullback(gy, cotangents, need_x=True):
-            gy = numbers.reshape(gy, (*gy.shape[:-1], *y.shape[-2:]))
-            need_z = need_x or (self.left if first is _along_left else self.right).learned
-            gz = pull_second(gy, cotangents, need_z)
+            need_z = need_x or first_learned
+            gz = pull_second(reshape(gy, (*gy.shape[:-1], q, t)), cotangents, need_z)
             gx = pull_first(gz, cotangents, need_x) if need_z else None
-            return numbers.reshape(gx, (*gx.shape[:-2], p * s)) if need_x else None
+            return reshape(gx, (*gx.shape[:-2], p * s)) if need_x else None
 
-        return numbers.reshape(y, (*y.shape[:-2], self.shape[1])), kronecker_rows_pullback
+        return reshape(y, (*y.shape[:-2], q * t)), kronecker_rows_pullback
 
     def dense(self, numbers):
         # Entry ((i, j), (k, l)) is A_ik B_jl: an outer product with its axes interleaved. With the axes of
@@ -131,12 +135,12 @@ def _is_neutral(child: Structure) -> bool:
     return isinstance(child, Identity) and child.is_neutral
 
 
-def _along_right(node: Kronecker, x, b, numbers):
+def _along_right(node: Kronecker, x, numbers):
     """``X B`` for ``x`` of shape ``(..., b, p, s)``: the rows of all X are rows of one product."""
     if _is_neutral(node.right):
         return x, _pass_on
     reshape = numbers.reshape
-    p, s = x.shape[-2:]
+    b, p, s = x.shape[-3:]
     t = node.right.shape[1]
     rows = numbers.runs(b * p, s * t)
     y, pull = node.right.rows(reshape(x, (*x.shape[:-3], *rows, s)), numbers)
@@ -149,7 +153,7 @@ def _along_right(node: Kronecker, x, b, numbers):
     return reshape(y, (*y.shape[:cut], b, p, t)), along_right_pullback
 
 
-def _along_left(node: Kronecker, x, b, numbers):
+def _along_left(node: Kronecker, x, numbers):
     """``Aᵀ X`` for ``x`` of shape ``(..., b, p, s)``."""
     if _is_neutral(node.left):
         return x, _pass_on
@@ -157,7 +161,7 @@ def _along_left(node: Kronecker, x, b, numbers):
         return node.left.T.cols(x, numbers)
     # The leading axes of A are not those of all X: make the columns of all X rows of one product.
     reshape, mT = numbers.reshape, numbers.mT
-    p, s = x.shape[-2:]
+    b, p, s = x.shape[-3:]
     q = node.left.shape[1]
     y, pull = node.left.rows(reshape(mT(x), (*x.shape[:-3], b * s, p)), numbers)
 

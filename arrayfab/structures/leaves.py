@@ -54,9 +54,9 @@ class Dense(Structure):
                 self._send(cotangents, x, gy)
             if not need_x:
                 return None
-            return gy @ held if self.is_transposed else numbers.matmul_nt(gy, held)
+            return (numbers.matmul if self.is_transposed else numbers.matmul_nt)(gy, held)
 
-        y = numbers.matmul_nt(x, held) if self.is_transposed else x @ held
+        y = (numbers.matmul_nt if self.is_transposed else numbers.matmul)(x, held)
         return y, dense_rows_pullback
 
     def cols(self, x, numbers):
@@ -207,6 +207,14 @@ class Constant(Structure):
 
         total = numbers.xp.sum(x, axis=-1, keepdims=True)
         return total * numbers.full((1, self.shape[1]), self.value), constant_rows_pullback
+
+    def cols(self, x, numbers):
+        # The same down every column, in the order of memory that x has.
+        def constant_cols_pullback(gy, cotangents, need_x=True):
+            return self.T.cols(gy, numbers)[0] if need_x else None
+
+        total = numbers.xp.sum(x, axis=-2, keepdims=True)
+        return total * numbers.full((self.shape[0], 1), self.value), constant_cols_pullback
 
     def dense(self, numbers):
         return numbers.full(self.shape, self.value), _nothing
