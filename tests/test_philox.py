@@ -97,7 +97,7 @@ def compiled(tmp_path_factory):
     def build(law, real):
         library = folder / f"{law.__name__}-{real}.so"
         if not library.exists():
-            options = [f"-D{name}={value}" for name, value in cuda.definitions(law, real).items()]
+            options = cuda.definitions(law, real)
             flags = ["-O2", "-shared", "-fPIC", "-ffp-contract=off", *options, "-o", str(library)]
             subprocess.run([compiler, *flags, str(folder / "kernel.c"), "-lm"], check=True)
         run = ctypes.CDLL(str(library)).run
@@ -118,6 +118,15 @@ def test_the_kernels_source_gives_the_same_bits_on_the_processor(compiled, law, 
         run(out.ctypes.data, start, stop, *frozen.key, getattr(law, "p", 0.0))
         assert out[:-1].tobytes() == frozen.entries(start, stop).astype(dtype).tobytes()
         assert out[-1] == 9
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs NVIDIA's compiler")
+@pytest.mark.parametrize("real", ["float", "double"])
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: type(law).__name__)
+def test_nvidias_compiler_takes_the_kernel_and_fuses_nothing(tmp_path, law, real):
+    flags = [cuda.UNFUSED, *cuda.definitions(type(law), real), "-ptx", "-o", str(tmp_path / "draw.ptx")]
+    subprocess.run(["nvcc", *flags, "--Werror", "all-warnings", str(cuda.SOURCE)], check=True)
+    assert "fma." not in (tmp_path / "draw.ptx").read_text()
 
 
 @pytest.mark.gpu
