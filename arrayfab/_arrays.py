@@ -97,7 +97,7 @@ def check_alike(owner: str, like_name: str, like: Array, name: str, x: Array) ->
     """TypeError unless ``x`` shares the namespace, dtype and device of ``like``."""
     if type(x) is type(like) is np.ndarray and x.dtype is like.dtype:
         return
-    ours, theirs = check_real_floating(owner, name, x).xp, backend_of(owner, like_name, like).xp
+    theirs, ours = check_real_floating(owner, like_name, like).xp, check_real_floating(owner, name, x).xp
     if ours is not theirs:
         raise TypeError(
             f"{owner}: {name} is an array of {_spelled(ours)}, {like_name} one of {_spelled(theirs)}; "

@@ -140,14 +140,14 @@ class Role:
 
     def _bind(self, x, w: Array) -> tuple[Call, Numbers]:
         xs = self._arrays_of(x)
-        owner = type(self).__name__
-        backend = _arrays.check_real_floating(owner, "w", w)
         for i, array in enumerate(xs):
-            _arrays.check_alike(owner, "w", w, f"x[{i}]" if len(xs) > 1 else "x", array)
-        call = prepared(self, tuple(tuple(array.shape) for array in xs), len(w.shape) > 1)
+            _arrays.check_alike(type(self).__name__, "w", w, f"x[{i}]" if len(xs) > 1 else "x", array)
+        call = prepared(self, tuple([tuple(array.shape) for array in xs]), len(w.shape) > 1)
         if len(w.shape) > 1:
             _check_lead(call, tuple(xs[0].shape), tuple(w.shape))
-        return call, call.blueprint.numbers(w, call.fill(xs, backend))
+        numbers = call.blueprint.numbers(w)
+        numbers.arrays.update(call.fill(xs, numbers))
+        return call, numbers
 
 
 class Call:
@@ -184,12 +184,12 @@ class Call:
         """The formula's derivative in the direction of the primed holes."""
         return self.blueprint.structure.derivative
 
-    def fill(self, xs, backend) -> dict[str, Array]:
+    def fill(self, xs, numbers: Numbers) -> dict[str, Array]:
         """The data in their holes."""
         if not (self.is_flat or self.is_row):
             return dict(zip(self.names, xs, strict=True))
         holes = zip(self.names, xs, self.shapes, strict=True)
-        return {name: backend.reshape(x, shape) for name, x, shape in holes}
+        return {name: numbers.reshape(x, shape) for name, x, shape in holes}
 
     def outer(self, y: Array, numbers: Numbers) -> Array:
         """A result in the shape that the caller expects."""

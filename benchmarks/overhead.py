@@ -3,7 +3,7 @@
     python benchmarks/overhead.py
 
 Each line is one stage of a call on inputs so small that the products take next to nothing: the least of
-many rounds of calls in a loop, in microseconds, with one thread. The formula inline is what
+many rounds, in which the stages take turns, in microseconds, with one thread. The formula inline is what
 benchmarks/formulas.py writes, with `w` split into its blocks.
 """
 
@@ -20,18 +20,19 @@ import numpy as np
 from arrayfab.structures import Cotangents
 from workloads import TABLE, TINY, Problem, Workload
 
-ROUNDS, CALLS = 30, 1000
+ROUNDS, CALLS = 100, 200
 
 
-def microseconds(call: Callable) -> float:
-    """What one call takes, undisturbed."""
-    least = float("inf")
+def microseconds(calls: dict[str, Callable]) -> dict[str, float]:
+    """What each call takes, undisturbed."""
+    least = dict.fromkeys(calls, float("inf"))
     for _ in range(ROUNDS):
-        start = time.perf_counter()
-        for _ in range(CALLS):
-            call()
-        least = min(least, time.perf_counter() - start)
-    return 1e6 * least / CALLS
+        for name, call in calls.items():
+            start = time.perf_counter()
+            for _ in range(CALLS):
+                call()
+            least[name] = min(least[name], (time.perf_counter() - start) / CALLS)
+    return {name: 1e6 * seconds for name, seconds in least.items()}
 
 
 def stages(workload: Workload) -> dict[str, float]:
@@ -56,23 +57,29 @@ def stages(workload: Workload) -> dict[str, float]:
         _, pullback = role.vjp(x, w)
         pullback(g)
 
-    bound = microseconds(lambda: role._bind(x, w))
-    formed = microseconds(lambda: structure.dense(numbers))
-    forward, both = microseconds(lambda: role(x, w)), microseconds(gradient)
-    back, joined = microseconds(pulled), microseconds(gathered)
-    inline = microseconds(lambda: formula.by_hand(np, problem.xs, problem.named(w, {})))
-    inline_both = microseconds(lambda: formula.gradient(np, problem.xs, problem.named(w, {}), g))
+    took = microseconds(
+        {
+            "bound": lambda: role._bind(x, w),
+            "formed": lambda: structure.dense(numbers),
+            "forward": lambda: role(x, w),
+            "inline": lambda: formula.by_hand(np, problem.xs, problem.named(w, {})),
+            "pulled": pulled,
+            "gathered": gathered,
+            "both": gradient,
+            "both inline": lambda: formula.gradient(np, problem.xs, problem.named(w, {}), g),
+        }
+    )
     return {
-        "checks, the plan for these shapes, splitting w": bound,
-        "the formula's products": formed,
-        "the result's shape": forward - bound - formed,
-        "forward": forward,
-        "forward, inline": inline,
-        "cotangents through the formula": back,
-        "the gradients of x and of every block, and joining them": joined - back,
-        "checks and closures": both - forward - joined,
-        "forward + gradient": both,
-        "forward + gradient, inline": inline_both,
+        "checks, the plan for these shapes, splitting `w`": took["bound"],
+        "the formula's products": took["formed"],
+        "the result's shape": took["forward"] - took["bound"] - took["formed"],
+        "**forward**": took["forward"],
+        "forward, inline": took["inline"],
+        "cotangents through the formula": took["pulled"],
+        "the gradients of `x` and of every block, joined": took["gathered"] - took["pulled"],
+        "more checks and closures": took["both"] - took["forward"] - took["gathered"],
+        "**forward + gradient**": took["both"],
+        "forward + gradient, inline": took["both inline"],
     }
 
 

@@ -38,13 +38,8 @@ class Blueprint:
             start, self.size = self.size, self.size + math.prod(shape)
             self.blocks.append((name, slice(start, self.size), shape))
 
-    def numbers(
-        self,
-        w: Array,
-        given: Mapping[str, Array] | None = None,
-        handed_in: Mapping[str, Array] | None = None,
-    ) -> Numbers:
-        """The holes filled: from ``w``, from the frozen matrices, and with what is given.
+    def numbers(self, w: Array, handed_in: Mapping[str, Array] | None = None) -> Numbers:
+        """The holes filled, from ``w`` and from the frozen matrices.
 
         ``handed_in`` replaces frozen matrices that are arrays.
         """
@@ -52,8 +47,6 @@ class Blueprint:
         arrays = self.split(w, backend)
         if self.frozen:
             self._add_frozen(arrays, w, backend, {**self.frozen, **handed_in} if handed_in else self.frozen)
-        if given:
-            arrays |= given
         return Numbers(backend, arrays, w)
 
     def moving(self, dw: Array, w: Array, numbers: Numbers) -> dict[str, Array]:

@@ -55,7 +55,7 @@ class Numbers:
 
     __slots__ = ("arrays", "dtype", "in_runs", "like", "mT", "reshape", "xp")
 
-    def __init__(self, backend: Backend, arrays: Mapping[str, Array], like: Array):
+    def __init__(self, backend: Backend, arrays: dict[str, Array], like: Array):
         self.arrays = arrays
         self.xp = backend.xp
         self.mT = backend.mT
@@ -161,7 +161,7 @@ class Numbers:
         return mT(b @ mT(a)) if a.shape[-2] <= THIN < b.shape[-2] else self.matmul(a, mT(b))
 
 
-def _numbers_again(arrays: Mapping[str, Array], like: Array) -> Numbers:
+def _numbers_again(arrays: dict[str, Array], like: Array) -> Numbers:
     """Numbers after a copy; a namespace is a module, which cannot be copied, and follows from the array."""
     return Numbers(backend_of("Numbers", "w", like), arrays, like)
 
