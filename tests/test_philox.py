@@ -120,7 +120,7 @@ def test_the_kernels_source_gives_the_same_bits_on_the_processor(compiled, law, 
         assert out[-1] == 9
 
 
-@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs NVIDIA's compiler")
+@pytest.mark.skipif(not (shutil.which("nvcc") and shutil.which("cc")), reason="needs NVIDIA's compiler")
 @pytest.mark.parametrize("real", ["float", "double"])
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: type(law).__name__)
 def test_nvidias_compiler_takes_the_kernel_and_fuses_nothing(tmp_path, law, real):

@@ -75,7 +75,7 @@ class DuplicatedPadding(Fabrication):
         return {"block": (split_evenly(self, "p", n, "n", self.p), split_evenly(self, "q", D, "D", q))}
 
     def matrix(self, n, D, block):
-        # As 1_{p×1} 1_{1×q}, so that rows are added up before they meet the block.
+        # As 1_{p×1} 1_{1×q}: rows may be added up before they meet the block.
         ones = ConstantMatrix((self.p, 1), 1.0) @ ConstantMatrix((1, self.q or self.p), 1.0)
         return kron(ones, block)
 

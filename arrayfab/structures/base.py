@@ -20,8 +20,8 @@ from arrayfab._arrays import Array, Backend, backend_of, device_of
 # An array with no more columns than this is thin.
 THIN = 32
 
-# How many multiplications a run of rows takes, and how many cost as much as to call BLAS does.
-RUN, CALL = 500_000, 4_000
+# How many multiplications a run of rows takes, and how many are worth a call of BLAS.
+RUN, CALL = 500_000, 1_000
 
 
 class Cost(NamedTuple):
@@ -129,7 +129,7 @@ class Numbers:
     def matmul(self, a: Array, b: Array) -> Array:
         """``a b``."""
         if self.in_runs and a.ndim == 2 == b.ndim and 2 * b.shape[0] <= b.shape[1]:
-            # Where little becomes much, runs pay too, if b is in order.
+            # Where little becomes much and there is much of it, runs pay too, if b is in order.
             rows, (n, D) = a.shape[0], b.shape
             lead = self.runs(rows, n * D)
             if len(lead) > 1 and rows * n * D > 8 * RUN:
@@ -145,7 +145,7 @@ class Numbers:
     def matmul_tn(self, a: Array, b: Array) -> Array:
         """``aᵀ b``."""
         mT = self.mT
-        # Broadcasting is what BLAS is slow at: an outer product of two rows.
+        # Broadcasting is faster than BLAS at the outer product of two rows.
         times = operator.mul if a.shape[-2] == 1 else operator.matmul
         if b.ndim == 2 and b.shape[-1] <= THIN < a.shape[-1]:
             return mT(times(mT(b), a))

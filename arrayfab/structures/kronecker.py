@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from arrayfab.structures.base import Cost, Multilinear, Structure
+from arrayfab.structures.base import CALL, Cost, Multilinear, Structure
 from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.leaves import Identity
 
@@ -128,7 +129,13 @@ class Kronecker(Multilinear):
 def _left_cost(left: Structure, rows: int, width: int) -> Cost:
     if _is_neutral(left):
         return Cost()
-    return left.T.cols_cost(rows * width)
+    transposed = 0 if _is_worth_a_call(left, width) else rows * width * sum(left.shape)
+    return left.rows_cost(rows * width) + Cost(moved=transposed)
+
+
+def _is_worth_a_call(left: Structure, width: int) -> bool:
+    """Whether a product with a single X of that width is as large as to call BLAS for it on NumPy."""
+    return width > 1 and math.prod(left.shape) * width >= CALL
 
 
 def _is_neutral(child: Structure) -> bool:
@@ -157,19 +164,22 @@ def _along_left(node: Kronecker, x, numbers):
     """``Aᵀ X`` for ``x`` of shape ``(..., b, p, s)``."""
     if _is_neutral(node.left):
         return x, _pass_on
-    if numbers.like.ndim == 1:
-        return node.left.T.cols(x, numbers)
-    # The leading axes of A are not those of all X: make the columns of all X rows of one product.
-    reshape, mT = numbers.reshape, numbers.mT
     b, p, s = x.shape[-3:]
     q = node.left.shape[1]
-    y, pull = node.left.rows(reshape(mT(x), (*x.shape[:-3], b * s, p)), numbers)
+    # Leading axes of A would not be those of all X.
+    if numbers.like.ndim == 1 and (_is_worth_a_call(node.left, s) or not numbers.in_runs):
+        return node.left.T.cols(x, numbers)
+    # The columns of all X as rows of one product.
+    reshape, mT = numbers.reshape, numbers.mT
+    rows = numbers.runs(b * s, p * q)
+    y, pull = node.left.rows(reshape(mT(x), (*x.shape[:-3], *rows, p)), numbers)
+    cut = -1 - len(rows)
 
     def along_left_pullback(gy, cotangents, need_x=True):
-        gx = pull(reshape(mT(gy), (*gy.shape[:-3], b * s, q)), cotangents, need_x)
-        return mT(reshape(gx, (*gx.shape[:-2], b, s, p))) if need_x else None
+        gx = pull(reshape(mT(gy), (*gy.shape[:-3], *rows, q)), cotangents, need_x)
+        return mT(reshape(gx, (*gx.shape[:cut], b, s, p))) if need_x else None
 
-    return mT(reshape(y, (*y.shape[:-2], b, s, q))), along_left_pullback
+    return mT(reshape(y, (*y.shape[:cut], b, s, q))), along_left_pullback
 
 
 def _pass_on(gy, cotangents, need_x=True):
