@@ -1,7 +1,8 @@
 """Random structured matrices against NumPy's dense algebra, exactly, on small integers."""
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from unittest import mock
 
 import numpy as np
@@ -25,16 +26,21 @@ from arrayfab.structures import (
     chain,
     hadamard,
     kron,
+    kronecker,
     reshaped,
     side_by_side,
     streamed,
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def tiles_of_a_few_numbers():
-    """Streamed holes are then read in several runs."""
-    with mock.patch.object(streamed, "TILE", 7):
+@pytest.fixture(autouse=True, scope="module", params=["as they are", "of a few numbers"])
+def tiles_and_runs(request):
+    """Streamed holes in several tiles; products laid out as small ones are, and as large ones."""
+    with ExitStack() as patches:
+        patches.enter_context(mock.patch.object(streamed, "TILE", 7))
+        if request.param == "of a few numbers":
+            for module, name in ((base, "RUN"), (base, "CALL"), (kronecker, "CALL")):
+                patches.enter_context(mock.patch.object(module, name, 2))
         yield
 
 
@@ -271,6 +277,38 @@ def test_side_by_side_equals_the_concatenation():
         gradient = data.T @ u if is_rows else u @ data.T
         for part, piece in zip(parts, np.split(gradient, [1, 4], axis=-1), strict=True):
             assert_equal(cotangents.take(part.name, part.shape), piece)
+
+
+@pytest.mark.parametrize(
+    "structure",
+    [
+        Dense("A", (2, 8)),
+        Dense("A", (8, 2)).T,
+        Dense("A", (8, 2)),
+        Dense("A", (2, 8)).T,
+        kron(Dense("A", (2, 3)), Dense("B", (4, 3))),
+        kron(Dense("A", (3, 2)).T, Dense("B", (1, 4)).T),
+    ],
+    ids=["A", "Aᵀ", "narrowing A", "narrowing Aᵀ", "A ⊗ B", "Aᵀ ⊗ Bᵀ"],
+)
+def test_many_rows_in_runs_give_what_they_give_at_once(structure, monkeypatch):
+    monkeypatch.setattr(base, "RUN", 64)
+    shapes = {leaf.name: leaf.T.shape if leaf.is_transposed else leaf.shape for leaf in structure.leaves}
+    arrays, moves = ({name: integers(seed, *shape) for name, shape in shapes.items()} for seed in (1, 2))
+    x, gy = integers(3, 64, structure.shape[0]), integers(4, 64, structure.shape[1])
+    numbers = numbers_of(**arrays)
+
+    def dense(arrays):
+        held = [arrays[leaf.name].T if leaf.is_transposed else arrays[leaf.name] for leaf in structure.leaves]
+        return reduce(np.kron, held)
+
+    y, pull = structure.rows(x, numbers)
+    cotangents = Cotangents(numbers)
+    assert_equal(y, x @ dense(arrays))
+    assert_equal(pull(gy, cotangents), gy @ dense(arrays).T)
+    for name, move in moves.items():
+        moved = np.vdot(gy, x @ (dense(arrays | {name: arrays[name] + move}) - dense(arrays)))
+        assert np.vdot(cotangents.take(name, move.shape), move) == moved
 
 
 def test_shapes_that_do_not_fit_are_refused():
