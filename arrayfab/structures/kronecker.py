@@ -134,7 +134,7 @@ def _left_cost(left: Structure, rows: int, width: int) -> Cost:
 
 
 def _is_worth_a_call(left: Structure, width: int) -> bool:
-    """Whether a product with a single X of that width is as large as to call BLAS for it on NumPy."""
+    """Whether a product with a single X of that width is as large as to call BLAS for it."""
     return width > 1 and math.prod(left.shape) * width >= CALL
 
 
@@ -166,8 +166,7 @@ def _along_left(node: Kronecker, x, numbers):
         return x, _pass_on
     b, p, s = x.shape[-3:]
     q = node.left.shape[1]
-    # Leading axes of A would not be those of all X.
-    if numbers.like.ndim == 1 and (_is_worth_a_call(node.left, s) or not numbers.in_runs):
+    if numbers.in_runs and _is_worth_a_call(node.left, s):
         return node.left.T.cols(x, numbers)
     # The columns of all X as rows of one product.
     reshape, mT = numbers.reshape, numbers.mT
