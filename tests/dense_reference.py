@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import pytest
 
 import arrayfab as af
 from arrayfab.frozen import Bernoulli, Frozen, Gaussian
@@ -287,6 +288,13 @@ NAMED = [
     for case in FABRICATIONS
     if (role.name, case.name) == (role_name, case_name)
 ]
+
+by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
+by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name)
+by_name = pytest.mark.parametrize(
+    ("role_case", "case"), NAMED, ids=[f"{role.name}-{case.name}" for role, case in NAMED]
+)
+by_lead = pytest.mark.parametrize("w_lead", [(), (2,)], ids=["one w", "batched w"])
 
 
 @dataclass(frozen=True)

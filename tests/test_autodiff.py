@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-from dense_reference import FABRICATIONS, ROLES, assert_equal, example, integers
+from dense_reference import FABRICATIONS, assert_equal, by_fabrication, by_role, example, integers
 from namespaces import ENTRIES
 
 import arrayfab as af
 from arrayfab import frozen
 
-by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name)
-by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
 with_frozen_blocks = pytest.mark.parametrize(
     "case",
     [

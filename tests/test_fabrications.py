@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from dense_reference import FABRICATIONS, assert_equal, integers, over_lead
+from dense_reference import FABRICATIONS, assert_equal, by_fabrication, integers, over_lead
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +17,6 @@ from arrayfab.fabrications.base import nearest_factor
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Gaussian
 
-by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
 halves = st.integers(1, 4).map(lambda half: 2 * half)
 leads = st.sampled_from([(), (1,), (2,), (2, 3)])
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import assert_refused
 from scipy.optimize import least_squares, minimize
 
 import arrayfab as af
@@ -178,9 +179,7 @@ def test_numbers_come_where_the_target_lives():
     ],
 )
 def test_a_bad_target_gets_a_clear_error(target, message):
-    with pytest.raises((TypeError, ValueError)) as caught:
-        fit(af.LPHM(p=2, q=1), target)
-    assert message in str(caught.value)
+    assert_refused(lambda: fit(af.LPHM(p=2, q=1), target), message)
 
 
 @pytest.mark.parametrize("formula", ["af.Hypernet(l=2)", "af.Eye() + af.Full()"])

@@ -2,7 +2,16 @@
 
 import numpy as np
 import pytest
-from dense_reference import FABRICATIONS, NAMED, ROLES, assert_equal, example, gradients, integers
+from dense_reference import (
+    assert_equal,
+    by_fabrication,
+    by_lead,
+    by_name,
+    by_role,
+    example,
+    gradients,
+    integers,
+)
 
 import arrayfab as af
 
@@ -10,13 +19,6 @@ autograd = pytest.importorskip("autograd", reason="autograd is not installed")
 from arrayfab.interop import autograd as door  # noqa: E402
 
 anp = autograd.numpy
-
-by_name = pytest.mark.parametrize(
-    ("role_case", "case"), NAMED, ids=[f"{role.name}-{case.name}" for role, case in NAMED]
-)
-by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
-by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name)
-by_lead = pytest.mark.parametrize("w_lead", [(), (2,)], ids=["one w", "batched w"])
 
 
 def made(role_case, case):

@@ -5,7 +5,16 @@ from functools import cache
 
 import numpy as np
 import pytest
-from dense_reference import FABRICATIONS, NAMED, ROLES, assert_equal, example, integers
+from dense_reference import (
+    FABRICATIONS,
+    NAMED,
+    ROLES,
+    assert_equal,
+    by_fabrication,
+    by_name,
+    example,
+    integers,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,14 +27,10 @@ from arrayfab.interop import jax as door  # noqa: E402
 
 jnp = jax.numpy
 
-by_name = pytest.mark.parametrize(
-    ("role_case", "case"), NAMED, ids=[f"{role.name}-{case.name}" for role, case in NAMED]
-)
 few_by_name = pytest.mark.parametrize(
     ("role_case", "case"), NAMED[1::3], ids=[f"{role.name}-{case.name}" for role, case in NAMED[1::3]]
 )
 by_mode = pytest.mark.parametrize("mode", ["reverse", "forward"])
-by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -5,7 +5,15 @@ import io
 
 import numpy as np
 import pytest
-from dense_reference import FABRICATIONS, NAMED, ROLES, assert_equal, example, integers
+from dense_reference import (
+    assert_equal,
+    by_fabrication,
+    by_lead,
+    by_name,
+    by_role,
+    example,
+    integers,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,13 +26,6 @@ from arrayfab.interop import torch as door  # noqa: E402
 
 # PyTorch's forward mode, on its first use.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
-by_name = pytest.mark.parametrize(
-    ("role_case", "case"), NAMED, ids=[f"{role.name}-{case.name}" for role, case in NAMED]
-)
-by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
-by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name)
-by_lead = pytest.mark.parametrize("w_lead", [(), (2,)], ids=["one w", "batched w"])
 
 
 def made(role_case, case):

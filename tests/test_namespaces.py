@@ -2,13 +2,19 @@
 
 import numpy as np
 import pytest
-from dense_reference import FABRICATIONS, ROLES, ROWWISE, assert_equal, example, integers
+from dense_reference import (
+    FABRICATIONS,
+    ROLES,
+    ROWWISE,
+    assert_equal,
+    by_fabrication,
+    by_role,
+    example,
+    integers,
+)
 
 import arrayfab as af
 from arrayfab import frozen
-
-by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name)
-by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
 
 
 @by_role

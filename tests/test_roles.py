@@ -4,18 +4,16 @@ import numpy as np
 import pytest
 from dense_reference import (
     FABRICATIONS,
-    ROLES,
     ROWWISE,
     assert_equal,
+    by_fabrication,
+    by_role,
     gradients,
     integers,
     role_cases,
 )
 
 import arrayfab as af
-
-by_role = pytest.mark.parametrize("role_case", ROLES, ids=lambda role: role.name)
-by_fabrication = pytest.mark.parametrize("case", FABRICATIONS, ids=lambda case: case.name)
 
 exact_cases = [case for case in FABRICATIONS if case.is_exact]
 some_cases = [

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from namespaces import ENTRIES
+from refusals import assert_refused
 from scipy.optimize import least_squares
 from scipy.sparse.linalg import LinearOperator, cg, eigsh, lsmr, svds
 
@@ -274,10 +275,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_gets_a_clear_error(name):
-    call, message = BAD[name]
-    with pytest.raises((TypeError, ValueError)) as caught:
-        call()
-    assert message in str(caught.value)
+    assert_refused(*BAD[name])
 
 
 def test_scipy_is_imported_only_when_needed_and_its_absence_is_one_clear_line():

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from refusals import assert_refused
 
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
@@ -348,9 +349,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_parameters_get_a_clear_error(name):
     model, message = BAD[name]
-    with pytest.raises((TypeError, ValueError)) as caught:
-        model.fit(X, y)
-    assert message in str(caught.value)
+    assert_refused(lambda: model.fit(X, y), message)
 
 
 def test_numbers_that_overflow_get_a_clear_error():

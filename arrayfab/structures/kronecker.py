@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
-from arrayfab.structures.base import CALL, Cost, Multilinear, Structure
+from arrayfab.structures.base import CALL, Cost, Multilinear, Structure, transposed_product
 from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.leaves import Identity
 
@@ -143,42 +143,33 @@ def _is_neutral(child: Structure) -> bool:
 
 
 def _along_right(node: Kronecker, x, numbers):
-    """``X B`` for ``x`` of shape ``(..., b, p, s)``: the rows of all X are rows of one product."""
-    if _is_neutral(node.right):
-        return x, _pass_on
-    reshape = numbers.reshape
-    b, p, s = x.shape[-3:]
-    t = node.right.shape[1]
-    rows = numbers.runs(b * p, s * t)
-    y, pull = node.right.rows(reshape(x, (*x.shape[:-3], *rows, s)), numbers)
-    cut = -1 - len(rows)
-
-    def along_right_pullback(gy, cotangents, need_x=True):
-        gx = pull(reshape(gy, (*gy.shape[:-3], *rows, t)), cotangents, need_x)
-        return reshape(gx, (*gx.shape[:cut], b, p, s)) if need_x else None
-
-    return reshape(y, (*y.shape[:cut], b, p, t)), along_right_pullback
+    """``X B`` for ``x`` of shape ``(..., b, p, s)``."""
+    return (x, _pass_on) if _is_neutral(node.right) else _rows_of_all(node.right, x, numbers)
 
 
 def _along_left(node: Kronecker, x, numbers):
     """``Aᵀ X`` for ``x`` of shape ``(..., b, p, s)``."""
     if _is_neutral(node.left):
         return x, _pass_on
-    b, p, s = x.shape[-3:]
-    q = node.left.shape[1]
-    if numbers.in_runs and _is_worth_a_call(node.left, s):
+    if numbers.in_runs and _is_worth_a_call(node.left, x.shape[-1]):
         return node.left.T.cols(x, numbers)
-    # The columns of all X as rows of one product.
-    reshape, mT = numbers.reshape, numbers.mT
-    rows = numbers.runs(b * s, p * q)
-    y, pull = node.left.rows(reshape(mT(x), (*x.shape[:-3], *rows, p)), numbers)
+    return transposed_product(partial(_rows_of_all, node.left), x, numbers)
+
+
+def _rows_of_all(child: Structure, x, numbers):
+    """``X M`` for ``x`` of shape ``(..., b, p, n)``: the rows of all X are rows of one product."""
+    reshape = numbers.reshape
+    b, p, n = x.shape[-3:]
+    D = child.shape[1]
+    rows = numbers.runs(b * p, n * D)
+    y, pull = child.rows(reshape(x, (*x.shape[:-3], *rows, n)), numbers)
     cut = -1 - len(rows)
 
-    def along_left_pullback(gy, cotangents, need_x=True):
-        gx = pull(reshape(mT(gy), (*gy.shape[:-3], *rows, q)), cotangents, need_x)
-        return mT(reshape(gx, (*gx.shape[:cut], b, s, p))) if need_x else None
+    def rows_of_all_pullback(gy, cotangents, need_x=True):
+        gx = pull(reshape(gy, (*gy.shape[:-3], *rows, D)), cotangents, need_x)
+        return reshape(gx, (*gx.shape[:cut], b, p, n)) if need_x else None
 
-    return mT(reshape(y, (*y.shape[:cut], b, s, q))), along_left_pullback
+    return reshape(y, (*y.shape[:cut], b, p, D)), rows_of_all_pullback
 
 
 def _pass_on(gy, cotangents, need_x=True):
