@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab._arrays import Array
+from arrayfab._arrays import Array, Backend
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import Blueprint, Plans, as_size, blueprint, settle_sizes
 from arrayfab.layer import Parameterless
 from arrayfab.structures import Constant, Cost, Cotangents, Dense, Numbers, Structure, side_by_side
 from arrayfab.structures.base import prime
+from arrayfab.structures.tracing import Interpreted, Program, traced
 
 INSTANCE = ("row", "left", "instance", "instance_interdependence")
 ATTRIBUTE = ("column", "right", "attribute", "attribute_interdependence")
@@ -97,57 +98,54 @@ class Role:
 
     def __call__(self, x, w: Array) -> Array:
         """The result of the role for data ``x`` and learned numbers ``w``."""
-        call, numbers = self._bind(x, w)
-        return call.outer(call.blueprint.structure.dense(numbers)[0], numbers)
+        call, backend, arrays = self._bind(x, w)
+        return call.program(backend, w).value(*arrays)
 
     def vjp(self, x, w: Array):
         """The result ``y`` and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``.
 
         A pullback may be called more than once; each gradient has the shape of its own input.
         """
-        call, numbers = self._bind(x, w)
-        y, pull = call.blueprint.structure.dense(numbers)
-        y = call.outer(y, numbers)
+        call, backend, arrays = self._bind(x, w)
+        program = call.program(backend, w)
+        y, kept = program.linearize(*arrays)
         shape = tuple(y.shape)  # y itself is not held on to
 
         def role_pullback(grad_y):
             _arrays.check_alike(call.owner, "y", w, "grad_y", grad_y)
             _arrays.check_shape(call.owner, "grad_y", grad_y, shape)
-            cotangents = Cotangents(numbers)
-            pull(call.inner(grad_y, numbers), cotangents)
-            grads = [
-                numbers.reshape(cotangents.take(name, hole), given.shape)
-                for name, hole, given in zip(call.names, call.shapes, self._arrays_of(x), strict=True)
-            ]
-            return self._like_input(grads), call.blueprint.join(cotangents, numbers, w)
+            grad_w, *grads = program.pullback(*kept, grad_y)
+            return self._like_input(grads), grad_w
 
         return y, role_pullback
 
     def jvp(self, x, w: Array, dx, dw: Array) -> tuple[Array, Array]:
         """The result ``y``, and its derivative in the direction ``(dx, dw)``."""
-        call, numbers = self._bind(x, w)
+        call, backend, arrays = self._bind(x, w)
         xs, dxs = self._arrays_of(x), self._arrays_of(dx)
         if len(xs) != len(dxs):
             raise ValueError(f"{call.owner}: dx must hold {len(xs)} arrays, got {len(dxs)}")
         for i, (array, d) in enumerate(zip(xs, dxs, strict=True)):
             _arrays.check_alike(call.owner, f"x[{i}]", array, f"dx[{i}]", d)
             _arrays.check_shape(call.owner, f"dx[{i}]", d, tuple(array.shape))
+        numbers = call.numbers(backend, *arrays)
         numbers = numbers.with_arrays(call.blueprint.moving(dw, w, numbers))
         numbers = numbers.with_arrays({prime(name): d for name, d in call.fill(dxs, numbers).items()})
         structure = call.blueprint.structure
         y, dy = structure.dense(numbers)[0], call.derivative.dense(numbers)[0]
         return call.outer(y, numbers), call.outer(dy, numbers)
 
-    def _bind(self, x, w: Array) -> tuple[Call, Numbers]:
+    def _bind(self, x, w: Array) -> tuple[Call, Backend, tuple[Array, ...]]:
+        """The call for arrays of these shapes; and ``w``, the data and the frozen matrices."""
         xs = self._arrays_of(x)
         for i, array in enumerate(xs):
             _arrays.check_alike(type(self).__name__, "w", w, f"x[{i}]" if len(xs) > 1 else "x", array)
         call = prepared(self, tuple([tuple(array.shape) for array in xs]), len(w.shape) > 1)
+        backend = call.blueprint.checked(w)
         if len(w.shape) > 1:
             _check_lead(call, tuple(xs[0].shape), tuple(w.shape))
-        numbers = call.blueprint.numbers(w)
-        numbers.arrays.update(call.fill(xs, numbers))
-        return call, numbers
+        frozen = call.blueprint.frozen_arrays(w, backend) if call.blueprint.frozen else ()
+        return call, backend, (w, *xs, *frozen)
 
 
 class Call:
@@ -161,6 +159,7 @@ class Call:
                 "of Dask"
             )
         role._check_inputs(shapes)
+        self._given = shapes
         lead = shapes[0][:-1]
         self.is_flat = role._rowwise and not batched and len(lead) != 1
         self.is_row = role._rowwise and batched and not lead
@@ -178,13 +177,51 @@ class Call:
         self.blueprint = Blueprint(self.owner, learned, frozen, structure)
         self.lead = lead
         self.columns = structure.shape[1]
+        self._programs: dict[Any, Program | Interpreted] = {}
+
+    def program(self, backend: Backend, w: Array) -> Program | Interpreted:
+        """The result and its gradients as functions of ``w``, the data and the frozen matrices.
+
+        Written down once for each shape and dtype of ``w`` where a call is quick enough to gain by it: in
+        NumPy, and where no frozen matrix is drawn on the way.
+        """
+        if not backend.is_numpy or self.blueprint.streamed:
+            return Interpreted(self._vjp, backend)
+        key = (w.shape, w.dtype)
+        found = self._programs.get(key)
+        if found is None:
+            if len(self._programs) >= 64:
+                self._programs.clear()
+            shapes = [w.shape, *self._given, *(held.shape for held in self.blueprint.frozen.values())]
+            found = self._programs[key] = traced(self._vjp, backend, w, shapes)
+        return found
+
+    def _vjp(self, backend: Backend, w: Array, *arrays: Array):
+        numbers = self.numbers(backend, w, *arrays)
+        y, pull = self.blueprint.structure.dense(numbers)
+
+        def formula_pullback(grad_y):
+            cotangents = Cotangents(numbers)
+            pull(self.inner(grad_y, numbers), cotangents)
+            holes = zip(self.names, self.shapes, self._given, strict=True)
+            grads = [numbers.reshape(cotangents.take(name, hole), given) for name, hole, given in holes]
+            return self.blueprint.join(cotangents, numbers, w), *grads
+
+        return self.outer(y, numbers), formula_pullback
+
+    def numbers(self, backend: Backend, w: Array, *arrays: Array) -> Numbers:
+        """The holes filled: by the blocks of ``w``, the data and the frozen matrices."""
+        xs, frozen = arrays[: len(self.names)], arrays[len(self.names) :]
+        held = dict(zip(self.blueprint.frozen, frozen, strict=True))
+        blocks = self.blueprint.split(w, backend)
+        return Numbers(backend, {**blocks, **held, **self.fill(xs, backend)}, w)
 
     @cached_property
     def derivative(self) -> Structure:
         """The formula's derivative in the direction of the primed holes."""
         return self.blueprint.structure.derivative
 
-    def fill(self, xs, numbers: Numbers) -> dict[str, Array]:
+    def fill(self, xs, numbers: Numbers | Backend) -> dict[str, Array]:
         """The data in their holes."""
         if not (self.is_flat or self.is_row):
             return dict(zip(self.names, xs, strict=True))
@@ -422,7 +459,8 @@ class BilinearInterdependence(_Interdependence):
 
     def matrix(self, x: Array, w: Array) -> Array:
         """The dense ``A``, of shape ``(..., m, m)`` or ``(..., b, b)``."""
-        _, numbers = self._bind(x, w)
+        call, backend, arrays = self._bind(x, w)
+        numbers = call.numbers(backend, *arrays)
         A = self._coupling(Dense("x0", (x.shape[-2], x.shape[-1])), self._parts()[2])
         return numbers.over_batch(A.dense(numbers)[0])
 

@@ -17,7 +17,6 @@ os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
-from arrayfab.structures import Cotangents
 from workloads import TABLE, TINY, Problem, Workload
 
 ROUNDS, CALLS = 100, 200
@@ -39,19 +38,13 @@ def stages(workload: Workload) -> dict[str, float]:
     """The stages of both passes of one workload, and what the formula takes inline."""
     problem, role, formula = Problem(workload), workload.role, workload.formula
     (x,), w, g = problem.xs, problem.w, problem.g
-    call, numbers = role._bind(x, w)
-    structure = call.blueprint.structure
-    _, pull = structure.dense(numbers)
+    call, backend, arrays = role._bind(x, w)
+    program = call.program(backend, w)
+    _, kept = program.linearize(*arrays)
 
-    def pulled():
-        cotangents = Cotangents(numbers)
-        pull(call.inner(g, numbers), cotangents)
-        return cotangents
-
-    def gathered():
-        cotangents = pulled()
-        cotangents.take(call.names[0], x.shape)
-        call.blueprint.join(cotangents, numbers, w)
+    def bound():
+        call, backend, _ = role._bind(x, w)
+        return call.program(backend, w)
 
     def gradient():
         _, pullback = role.vjp(x, w)
@@ -59,25 +52,24 @@ def stages(workload: Workload) -> dict[str, float]:
 
     took = microseconds(
         {
-            "bound": lambda: role._bind(x, w),
-            "formed": lambda: structure.dense(numbers),
+            "bound": bound,
+            "value": lambda: program.value(*arrays),
             "forward": lambda: role(x, w),
             "inline": lambda: formula.by_hand(np, problem.xs, problem.named(w, {})),
-            "pulled": pulled,
-            "gathered": gathered,
+            "linearize": lambda: program.linearize(*arrays),
+            "pullback": lambda: program.pullback(*kept, g),
             "both": gradient,
             "both inline": lambda: formula.gradient(np, problem.xs, problem.named(w, {}), g),
         }
     )
     return {
-        "checks, the plan for these shapes, splitting `w`": took["bound"],
-        "the formula's products": took["formed"],
-        "the result's shape": took["forward"] - took["bound"] - took["formed"],
+        "checks, and the program for these shapes": took["bound"],
+        "the program": took["value"],
         "**forward**": took["forward"],
         "forward, inline": took["inline"],
-        "cotangents through the formula": took["pulled"],
-        "the gradients of `x` and of every block, joined": took["gathered"] - took["pulled"],
-        "more checks and closures": took["both"] - took["forward"] - took["gathered"],
+        "the program that keeps what the pullback needs": took["linearize"],
+        "the pullback's program": took["pullback"],
+        "checks and closures": took["both"] - took["linearize"] - took["pullback"],
         "**forward + gradient**": took["both"],
         "forward + gradient, inline": took["both inline"],
     }

@@ -43,11 +43,19 @@ class Blueprint:
 
         ``handed_in`` replaces frozen matrices that are arrays.
         """
+        backend = self.checked(w)
+        frozen = self.frozen_arrays(w, backend, handed_in)
+        return Numbers(backend, self.split(w, backend) | dict(zip(self.frozen, frozen, strict=True)), w)
+
+    def checked(self, w: Array) -> Backend:
+        """The backend of ``w``; TypeError or ValueError unless it holds as many numbers as it should."""
         backend = _arrays.check_real_floating(self.owner, "w", w)
-        arrays = self.split(w, backend)
-        if self.frozen:
-            self._add_frozen(arrays, w, backend, {**self.frozen, **handed_in} if handed_in else self.frozen)
-        return Numbers(backend, arrays, w)
+        shape = w.shape
+        if not shape or shape[-1] != self.size:
+            raise ValueError(
+                f"{self.owner}: w must hold {self.size} numbers along its last axis, got shape {tuple(shape)}"
+            )
+        return backend
 
     def moving(self, dw: Array, w: Array, numbers: Numbers) -> dict[str, Array]:
         """The primed holes filled from ``dw``, a direction in which ``w`` moves."""
@@ -56,27 +64,28 @@ class Blueprint:
         return {prime(name): block for name, block in self.split(dw, numbers).items()}
 
     def split(self, w: Array, backend: Backend | Numbers) -> dict[str, Array]:
-        shape = tuple(w.shape)
-        if not shape or shape[-1] != self.size:
-            raise ValueError(
-                f"{self.owner}: w must hold {self.size} numbers along its last axis, got shape {shape}"
-            )
-        lead, reshape = shape[:-1], backend.reshape
+        """The learned blocks in ``w``."""
+        lead, reshape = tuple(w.shape[:-1]), backend.reshape
         return {name: reshape(w[..., run], lead + block) for name, run, block in self.blocks}
 
-    def _add_frozen(self, arrays, w, backend, matrices):
+    def frozen_arrays(
+        self, w: Array, backend: Backend, handed_in: Mapping[str, Array] | None = None
+    ) -> list[Array]:
+        """The frozen matrices, in the namespace, dtype and device of ``w``."""
         device = _arrays.device_of(w)
-        for name, frozen in matrices.items():
+        arrays = []
+        for name, frozen in ({**self.frozen, **handed_in} if handed_in else self.frozen).items():
             if not isinstance(frozen, Frozen):
                 xp = _arrays.backend_of(self.owner, name, frozen).xp
                 if xp is backend.xp and xp.isdtype(frozen.dtype, "bool"):  # a mask
                     frozen = xp.astype(frozen, w.dtype)
                 _arrays.check_alike(self.owner, "w", w, name, frozen)
-                arrays[name] = frozen
+                arrays.append(frozen)
             elif name in self.streamed:
-                arrays[name] = Stream(frozen, w)
+                arrays.append(Stream(frozen, w))
             else:
-                arrays[name] = cache.get(frozen, backend.xp, w.dtype, device)
+                arrays.append(cache.get(frozen, backend.xp, w.dtype, device))
+        return arrays
 
     def join(self, cotangents: Cotangents, numbers: Numbers, w: Array) -> Array:
         """The cotangent of ``w``."""
