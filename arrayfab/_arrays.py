@@ -23,11 +23,13 @@ Array = Any
 class Backend:
     """An array namespace, with the two operations that the standard spells slowly on some arrays."""
 
-    __slots__ = ("_real_floating", "is_numpy", "mT", "reshape", "xp")
+    __slots__ = ("_real_floating", "is_eager", "is_numpy", "mT", "reshape", "xp")
 
     def __init__(self, xp: ModuleType, array_type: type):
         self.xp = xp
         self.is_numpy = array_type is np.ndarray
+        # Whether arrays are plain numbers: none that someone else traces, differentiates or puts off.
+        self.is_eager = self.is_numpy or is_cupy(xp)
         self.reshape = getattr(array_type, "reshape", xp.reshape)
         self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
         self._real_floating: dict[Any, bool] = {}

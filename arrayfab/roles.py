@@ -182,12 +182,12 @@ class Call:
     def program(self, backend: Backend, w: Array) -> Program | Interpreted:
         """The result and its gradients as functions of ``w``, the data and the frozen matrices.
 
-        Written down once for each shape and dtype of ``w`` where a call is quick enough to gain by it: in
-        NumPy, and where no frozen matrix is drawn on the way.
+        Written down once for each shape, dtype and device of ``w``, but where arrays are no plain numbers
+        or a frozen matrix is drawn on the way.
         """
-        if not backend.is_numpy or self.blueprint.streamed:
+        if not backend.is_eager or self.blueprint.streamed:
             return Interpreted(self._vjp, backend)
-        key = (w.shape, w.dtype)
+        key = (backend, w.shape, w.dtype, str(_arrays.device_of(w)))  # CuPy's devices have no hash
         found = self._programs.get(key)
         if found is None:
             if len(self._programs) >= 64:

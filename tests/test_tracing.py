@@ -4,9 +4,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from dense_reference import by_fabrication, by_lead, by_role, integers
+from dense_reference import by_fabrication, by_lead, by_name, by_role, integers
+from namespaces import ENTRIES
 
-from arrayfab import Full, LowRank, RandomMatrixAdaption, Reconciliation
+from arrayfab import Full, LowRank, RandomMatrixAdaption, Reconciliation, _arrays
 from arrayfab._arrays import backend_of
 from arrayfab.structures.tracing import Interpreted, Program, traced
 
@@ -36,6 +37,29 @@ def test_every_role_of_every_variant_is_written_down_and_gives_the_same_bits(rol
     for a, b in zip(results(program, arrays), asked, strict=True):
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
         np.testing.assert_array_equal(a, b)
+
+
+#: Where arrays are numbers; Dask puts off what it does, and cannot reshape across its chunks.
+PLAIN = [entry for entry in ENTRIES if entry.known_as in ("strict", "strict-device1", "torch", "cupy")]
+
+
+@pytest.mark.parametrize("namespace", [entry.param for entry in PLAIN])
+@by_name
+@by_lead
+def test_programs_speak_the_standard_alone(namespace, role_case, case, w_lead):
+    role = role_case.build(case.build(*role_case.matrix_shape))
+    xs = [namespace.asarray(integers(i, *shape)) for i, shape in enumerate(role_case.x_shapes)]
+    w = namespace.asarray(integers(9, *w_lead, role_case.length(case)))
+    call, backend, arrays = role._bind(role_case.packed(xs), w)
+    program = traced(call._vjp, backend, w, [tuple(array.shape) for array in arrays])
+    assert isinstance(program, Program)
+    asked = Interpreted(call._vjp, backend)
+    (y, kept), (expected, pull) = program.linearize(*arrays), asked.linearize(*arrays)
+    pairs = [(y, expected), *zip(program.pullback(*kept, y), asked.pullback(*pull, y), strict=True)]
+    for a, b in pairs:
+        assert a.dtype == b.dtype
+        assert _arrays.device_of(a) == _arrays.device_of(b)
+        np.testing.assert_array_equal(namespace.to_numpy(a), namespace.to_numpy(b))
 
 
 def test_one_role_serves_shapes_and_dtypes_in_turn():

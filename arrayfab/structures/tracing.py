@@ -141,7 +141,7 @@ class Tape(Backend):
             return _tuple(self._spelled(entry, names) for entry in value)
         if type(value) is int or (type(value) is float and math.isfinite(value)):
             return repr(value)
-        if isinstance(value, np.ndarray):
+        if hasattr(value, "shape") and not isinstance(value, np.dtype):
             raise TypeError("an array that is no argument is not written down")
         name, _ = self._constants.setdefault(repr(value), (f"c{len(self._constants)}", value))
         return name
