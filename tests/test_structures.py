@@ -39,7 +39,7 @@ def tiles_and_runs(request):
     with ExitStack() as patches:
         patches.enter_context(mock.patch.object(streamed, "TILE", 7))
         if request.param == "of a few numbers":
-            for module, name in ((base, "RUN"), (base, "CALL"), (kronecker, "CALL")):
+            for module, name in ((base, "RUN"), (base, "CALL"), (base, "SHORT"), (kronecker, "CALL")):
                 patches.enter_context(mock.patch.object(module, name, 2))
         yield
 
@@ -293,6 +293,7 @@ def test_side_by_side_equals_the_concatenation():
 )
 def test_many_rows_in_runs_give_what_they_give_at_once(structure, monkeypatch):
     monkeypatch.setattr(base, "RUN", 64)
+    monkeypatch.setattr(base, "SHORT", 1)
     shapes = {leaf.name: leaf.T.shape if leaf.is_transposed else leaf.shape for leaf in structure.leaves}
     arrays, moves = ({name: integers(seed, *shape) for name, shape in shapes.items()} for seed in (1, 2))
     x, gy = integers(3, 64, structure.shape[0]), integers(4, 64, structure.shape[1])

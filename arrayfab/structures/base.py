@@ -23,6 +23,9 @@ THIN = 32
 # How many multiplications a run of rows takes, and how many are worth a call of BLAS.
 RUN, CALL = 500_000, 1_000
 
+# No run has fewer rows. And a result of more bytes is bound by memory, which takes all of BLAS's threads.
+SHORT, CACHE = 8, 1 << 25
+
 
 class Cost(NamedTuple):
     """What a computation takes.
@@ -114,25 +117,27 @@ class Numbers:
                 left, right = self.reshape(left, (rows, n)), self.reshape(right, (rows, D))
         return self.unbroadcast(self.matmul_tn(left, right), shape)
 
-    def runs(self, rows: int, size: int) -> tuple[int, ...]:
+    def runs(self, rows: int, size: int, most: float = 40 * RUN) -> tuple[int, ...]:
         """How to lay out that many rows for a product with a matrix of ``size`` numbers.
 
         All at once, or in runs of a length that BLAS has faster kernels for: those for small matrices
-        pack nothing. Very large products stay whole, for BLAS to share among its threads.
+        pack nothing. Products of more than ``most`` multiplications stay whole, for BLAS to share among its
+        threads.
         """
         multiplies = rows * size
-        if not self.in_runs or not 2 * RUN < multiplies <= 40 * RUN:
+        if not self.in_runs or not 2 * RUN < multiplies <= most:
             return (rows,)
         count = 1 << (multiplies // RUN).bit_length()
-        return (rows,) if rows % count else (count, rows // count)
+        return (rows,) if rows % count or rows < SHORT * count else (count, rows // count)
 
     def matmul(self, a: Array, b: Array) -> Array:
         """``a b``."""
         if self.in_runs and a.ndim == 2 == b.ndim and 2 * b.shape[0] <= b.shape[1]:
-            # Where little becomes much and there is much of it, runs pay too, if b is in order.
+            # Where little becomes much, but no more than caches hold, runs pay too, if b is in order.
             rows, (n, D) = a.shape[0], b.shape
-            lead = self.runs(rows, n * D)
-            if len(lead) > 1 and rows * n * D > 8 * RUN:
+            is_held = rows * D * self.dtype.itemsize < CACHE
+            lead = self.runs(rows, n * D, math.inf) if is_held and rows * n * D > 8 * RUN else (rows,)
+            if len(lead) > 1:
                 return self.reshape(self.reshape(a, (*lead, n)) @ self._in_order(b), (rows, D))
         return a @ b
 
