@@ -141,9 +141,9 @@ class Role:
         for i, array in enumerate(xs):
             _arrays.check_alike(type(self).__name__, "w", w, f"x[{i}]" if len(xs) > 1 else "x", array)
         call = prepared(self, tuple([tuple(array.shape) for array in xs]), len(w.shape) > 1)
-        backend = call.blueprint.checked(w)
         if len(w.shape) > 1:
             _check_lead(call, tuple(xs[0].shape), tuple(w.shape))
+        backend = call.blueprint.checked(w)
         frozen = call.blueprint.frozen_arrays(w, backend) if call.blueprint.frozen else ()
         return call, backend, (w, *xs, *frozen)
 
@@ -177,7 +177,7 @@ class Call:
         self.blueprint = Blueprint(self.owner, learned, frozen, structure)
         self.lead = lead
         self.columns = structure.shape[1]
-        self._programs: dict[Any, Program | Interpreted] = {}
+        self._programs: dict[Any, Program | None] = {}
 
     def program(self, backend: Backend, w: Array) -> Program | Interpreted:
         """The result and its gradients as functions of ``w``, the data and the frozen matrices.
@@ -185,16 +185,16 @@ class Call:
         Written down once for each shape, dtype and device of ``w``, but where arrays are no plain numbers
         or a frozen matrix is drawn on the way.
         """
-        if not backend.is_eager or self.blueprint.streamed:
-            return Interpreted(self._vjp, backend)
-        key = (backend, w.shape, w.dtype, str(_arrays.device_of(w)))  # CuPy's devices have no hash
-        found = self._programs.get(key)
-        if found is None:
-            if len(self._programs) >= 64:
-                self._programs.clear()
-            shapes = [w.shape, *self._given, *(held.shape for held in self.blueprint.frozen.values())]
-            found = self._programs[key] = traced(self._vjp, backend, w, shapes)
-        return found
+        found = None
+        if backend.is_eager and not self.blueprint.streamed:
+            key = (backend, w.shape, w.dtype, str(_arrays.device_of(w)))  # CuPy's devices have no hash
+            if key not in self._programs:
+                if len(self._programs) >= 64:
+                    self._programs.clear()
+                shapes = [w.shape, *self._given, *(held.shape for held in self.blueprint.frozen.values())]
+                self._programs[key] = traced(self._vjp, backend, w, shapes)
+            found = self._programs.get(key)
+        return found or Interpreted(self._vjp, backend)
 
     def _vjp(self, backend: Backend, w: Array, *arrays: Array):
         numbers = self.numbers(backend, w, *arrays)

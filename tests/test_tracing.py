@@ -1,15 +1,19 @@
 """What is written down of a formula is what the formula does."""
 
+import operator
 import tracemalloc
+from importlib import import_module
+from itertools import product
 
 import numpy as np
 import pytest
-from dense_reference import by_fabrication, by_lead, by_name, by_role, integers
+from dense_reference import assert_equal, by_fabrication, by_lead, by_name, by_role, integers
 from namespaces import ENTRIES
 
 from arrayfab import Full, LowRank, RandomMatrixAdaption, Reconciliation, _arrays
 from arrayfab._arrays import backend_of
-from arrayfab.structures.tracing import Interpreted, Program, traced
+from arrayfab.roles import prepared
+from arrayfab.structures.tracing import ELEMENTWISE, Interpreted, Program, traced
 
 NUMPY = backend_of("test", "x", np.zeros(1))
 
@@ -24,14 +28,30 @@ def results(program, arrays):
     return [program.value(*arrays), y, *gradients]
 
 
+@pytest.fixture(params=["as they are", "of a few numbers"])
+def products(request, monkeypatch):
+    """Products that are laid out as small ones are, and as large ones."""
+    prepared.forget()
+    if request.param == "of a few numbers":
+        for module, name in product(("base", "chain", "kronecker"), ("RUN", "CALL", "SHORT", "THIN")):
+            module = import_module(f"arrayfab.structures.{module}")
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, 2)
+    yield
+    prepared.forget()
+
+
 @by_role
 @by_fabrication
 @by_lead
+@pytest.mark.usefixtures("products")
 def test_every_role_of_every_variant_is_written_down_and_gives_the_same_bits(role_case, case, w_lead):
+    rng = np.random.default_rng(1)
     role = role_case.build(case.build(*role_case.matrix_shape))
-    xs = [integers(i, 2, *shape) for i, shape in enumerate(role_case.x_shapes)]
-    call, backend, arrays = role._bind(role_case.packed(xs), integers(9, *w_lead, role_case.length(case)))
-    program = call.program(backend, arrays[0])
+    xs = [rng.standard_normal((2, *shape)) for shape in role_case.x_shapes]
+    w = rng.standard_normal((*w_lead, role_case.length(case)))
+    call, backend, arrays = role._bind(role_case.packed(xs), w)
+    program = call.program(backend, w)
     assert isinstance(program, Program)
     asked = results(Interpreted(call._vjp, backend), arrays)
     for a, b in zip(results(program, arrays), asked, strict=True):
@@ -63,12 +83,36 @@ def test_programs_speak_the_standard_alone(namespace, role_case, case, w_lead):
 
 
 def test_one_role_serves_shapes_and_dtypes_in_turn():
-    role = Reconciliation(fabrication=LowRank(r=1), n=2, D=3)
-    for dtype in (np.float32, np.float64, np.float32):
+    # What is added for the bias is made in the dtype of w.
+    role = Reconciliation(fabrication=LowRank(r=1), n=2, D=3, bias=True)
+    for dtype in (np.float32, np.float64, np.float16, np.float32):
         for lead in ((), (2,), (3,), ()):
-            w = integers(1, *lead, 5).astype(dtype)
-            y = role(np.ones((4, 3), dtype), w)
-            assert (y.dtype, y.shape) == (dtype, (*lead, 4, 2))
+            x, w = integers(2, 4, 3).astype(dtype), integers(1, *lead, 7).astype(dtype)
+            y = role(x, w)
+            assert y.dtype == dtype
+            np.testing.assert_array_equal(y, x @ role.matrix(w).mT + w[..., None, -2:])
+
+
+def test_arrays_may_lie_in_memory_in_any_way_and_change_after_a_pullback_is_made():
+    role = Reconciliation(fabrication=LowRank(r=2), n=3, D=4)
+    x, w = integers(1, 8, 10)[::2, ::-2][:, :4], integers(2, 28)[::2]
+    grad_y = integers(3, 3, 4).T
+    expected = [array.copy() for array in (x, w, grad_y)]
+    y, pullback = role.vjp(x, w)
+    again, pullback_again = role.vjp(*expected[:2])
+    assert_equal(y, again)
+    for a, b in zip(pullback(grad_y), pullback_again(expected[2]), strict=True):
+        assert_equal(a, b)
+    y[:] = 0.0
+    assert_equal(pullback(grad_y)[1], pullback_again(grad_y)[1])
+
+
+def test_programs_for_ever_new_shapes_are_not_kept_for_ever():
+    role = Reconciliation(fabrication=LowRank(r=1), n=2, D=3)
+    x = np.ones((4, 3))
+    for count in range(1, 130):
+        assert role(x, np.ones((count, 5))).shape == (count, 4, 2)
+    assert len(role._bind(x, np.ones((1, 5)))[0]._programs) <= 64
 
 
 def test_what_is_drawn_on_the_way_is_not_written_down():
@@ -87,21 +131,57 @@ def looking(xp, x, a):
 
 
 def converting(xp, x, a):
-    return linear(xp, np.asarray(x), a)
+    return linear(xp, np.asarray(x) + 0.0 * x, a)
+
+
+def counting_by_numpy(xp, x, a):
+    return linear(xp, x / np.size(x), a)
+
+
+def choosing(xp, x, a):
+    return linear(xp, x + x[:, np.argmax(x[0])][:, None], a)
+
+
+def picking(xp, x, a):
+    return linear(xp, x[[2, 0, 1]], a)
+
+
+def permuting(xp, x, a):
+    return linear(xp, x[..., np.asarray([1, 0])], a)
+
+
+def multiplying_by_numpy(xp, x, a):
+    return np.dot(x, a), linear(xp, x, a)[1]
 
 
 def mixing(xp, x, a):
     return linear(xp, np.ones(x.shape) * x, a)
 
 
-def writing(xp, x, a):
-    x = x + 0.0
-    x += 1.0
-    return linear(xp, x, a)
+def spreading(xp, x, a):
+    return linear(xp, x * (1.0, 2.0), a)
+
+
+def guessing(xp, x, a):
+    return linear(xp, xp.reshape(x, (-1, 2)), a)
+
+
+def asking_for_a_dtype(xp, x, a):
+    return linear(xp, x if (x + 0.0).dtype == np.float64 else 2.0 * x, a)
 
 
 def unknown(xp, x, a):
     return linear(xp, xp.xp.cumulative_sum(x, axis=0), a)
+
+
+def writing(change):
+    def formula(xp, x, a):
+        x = x + 0.0
+        same = x
+        x = change(x, 2.0)
+        return linear(xp, x + same, a)
+
+    return formula
 
 
 class Counting:
@@ -122,15 +202,88 @@ def once(xp, x, a):
     return y, lambda g: pulls.pop()(g)
 
 
-@pytest.mark.parametrize("formula", [looking, converting, mixing, writing, unknown, Counting(), once])
-def test_what_is_no_function_of_shapes_is_asked_anew(formula):
-    x, a = integers(1, 3, 2), integers(2, 2, 2)
-    found = traced(formula, NUMPY, x, [x.shape, a.shape])
-    assert isinstance(found, Interpreted)
-    y, _ = found.linearize(x, a)
-    if isinstance(formula, Counting):
-        formula.calls -= 1
-    np.testing.assert_array_equal(y, formula(NUMPY, x, a)[0])
+class Keeping:
+    """A formula that keeps an array from one call to the next."""
+
+    def __call__(self, xp, x, a):
+        if not hasattr(self, "ones"):
+            self.ones = xp.xp.full((1, 2), 1.0)
+        return linear(xp, x + self.ones, a)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        looking,
+        converting,
+        counting_by_numpy,
+        choosing,
+        picking,
+        permuting,
+        multiplying_by_numpy,
+        mixing,
+        spreading,
+        guessing,
+        asking_for_a_dtype,
+        unknown,
+        Counting(),
+        once,
+        *(
+            writing(change)
+            for change in (
+                operator.iadd,
+                operator.isub,
+                operator.imul,
+                operator.itruediv,
+                operator.ipow,
+            )
+        ),
+    ],
+)
+def test_what_is_no_function_of_shapes_is_not_written_down(formula):
+    assert traced(formula, NUMPY, np.ones((3, 2)), [(3, 2), (2, 2)]) is None
+
+
+def test_what_belongs_to_another_tape_is_not_written_down():
+    formula = Keeping()
+    assert traced(formula, NUMPY, np.ones((3, 2)), [(3, 2), (2, 2)])
+    assert traced(formula, NUMPY, np.ones((3, 2)), [(3, 2), (2, 2)]) is None
+
+
+@pytest.mark.parametrize("name", sorted(ELEMENTWISE))
+def test_functions_of_every_entry_are_written_down(name):
+    function = getattr(NUMPY.xp, name)
+    binary = name in ("maximum", "minimum")
+
+    def formula(xp, x, row):
+        f = getattr(xp.xp, name)
+        if name == "where":
+            return f(x == 0.5, x, row), lambda g: (g, row)
+        return (f(x, row) if binary else f(x)), lambda g: (g, row)
+
+    x, row = np.linspace(0.25, 0.75, 6).reshape(3, 2), np.asarray([[0.5, 0.25]])
+    expected = function(x == 0.5, x, row) if name == "where" else function(*((x, row) if binary else (x,)))
+    program = traced(formula, NUMPY, x, [x.shape, row.shape])
+    np.testing.assert_array_equal(program.value(x, row), expected)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda x, a: x + a,
+        lambda x, a: 2.0 - a,
+        lambda x, a: -2.0 - a,
+        lambda x, a: x / a,
+        lambda x, a: -1.0 / x,
+        lambda x, a: (-x) ** 2,
+        lambda x, a: x**-1.0 * a,
+        lambda x, a: (x + a) * (x + a),
+    ],
+)
+def test_operators_are_written_down(formula):
+    x, a = integers(1, 3, 2) + 9.0, integers(2, 1, 2) + 9.0
+    program = traced(lambda xp, x, a: (formula(x, a), lambda g: (g,)), NUMPY, x, [x.shape, a.shape])
+    np.testing.assert_array_equal(program.value(x, a), formula(x, a))
 
 
 def test_an_array_is_let_go_of_as_soon_as_nothing_reads_it():
@@ -171,6 +324,11 @@ def test_what_is_written_twice_is_computed_once_and_what_nothing_needs_not_at_al
     assert counted == [np.add, np.multiply]
     program.pullback(*kept, y)
     assert counted == [np.add, np.multiply, np.multiply, np.multiply]
+
+
+def test_an_array_transposed_twice_is_the_array():
+    program = traced(lambda xp, x: (x.mT.mT + 0.0, lambda g: (g,)), NUMPY, np.ones(1), [(2, 3)])
+    assert [line.text for line in program._forward][-1] == "x0 + 0.0"
 
 
 def test_a_role_of_plain_matrices_costs_one_product_and_its_views():

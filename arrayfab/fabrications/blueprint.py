@@ -74,7 +74,8 @@ class Blueprint:
         """The frozen matrices, in the namespace, dtype and device of ``w``."""
         device = _arrays.device_of(w)
         arrays = []
-        for name, frozen in ({**self.frozen, **handed_in} if handed_in else self.frozen).items():
+        for name, drawn in self.frozen.items():
+            frozen = handed_in.get(name, drawn) if handed_in else drawn
             if not isinstance(frozen, Frozen):
                 xp = _arrays.backend_of(self.owner, name, frozen).xp
                 if xp is backend.xp and xp.isdtype(frozen.dtype, "bool"):  # a mask

@@ -11,12 +11,16 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from arrayfab._arrays import Array, Backend, device_of
+
+#: The functions of the standard whose result has the shape to which their arguments broadcast.
+ELEMENTWISE = frozenset(
+    {"abs", "cos", "exp", "log", "log1p", "maximum", "minimum", "sign", "sin", "sqrt", "tanh", "where"}
+)
 
 #: From a backend and arrays to a result, and a pullback from its cotangent to a tuple of gradients.
 Vjp = Callable[..., tuple[Any, Callable]]
@@ -40,25 +44,25 @@ class Interpreted:
         return pull(g)
 
 
-def traced(vjp: Vjp, backend: Backend, like: Array, shapes: Sequence[tuple]) -> Program | Interpreted:
-    """The program of ``vjp(backend, *arrays)`` for arrays of these shapes and the dtype of ``like``.
+def traced(vjp: Vjp, backend: Backend, like: Array, shapes: Sequence[tuple]) -> Program | None:
+    """The program of ``vjp(backend, *arrays)`` for arrays of these shapes, like ``like`` in all else.
 
-    A formula that cannot be written down, or does something else when it is asked again, is interpreted.
+    None for a formula that cannot be written down, or is seen to do something else when it is asked again.
     """
-    tape = Tape(backend, like)
-    given = [Traced(tape, f"x{i}", shape) for i, shape in enumerate(shapes)]
+    tape = Tape(backend)
+    given = [tape.argument(f"x{i}", shape, like) for i, shape in enumerate(shapes)]
     try:
         y, _ = vjp(tape, *given)
-        start = len(tape.lines)
+        forward = tape.lines[:]
         again, pull = vjp(tape, *given)
-        g = Traced(tape, "g", y.shape)
+        g = tape.argument("g", y.shape, like)
         grads, repeated = ([gradient.name for gradient in pull(g)] for _ in range(2))
         is_repeatable = (again.name, repeated) == (y.name, grads)
     except Exception:  # What is wrong with the formula is told when it meets arrays.
-        is_repeatable = False
+        return None
     if not is_repeatable:
-        return Interpreted(vjp, backend)
-    return Program(tape, start, [array.name for array in given], y.name, grads)
+        return None
+    return Program(tape.scope, [array.name for array in given], forward, tape.lines, y.name, grads)
 
 
 class Program:
@@ -68,28 +72,50 @@ class Program:
     ``pullback(*kept, g)`` needs beside the result's cotangent to return the gradients.
     """
 
-    def __init__(self, tape: Tape, start: int, inputs: list[str], y: str, grads: list[str]):
-        self._tape, self._inputs, self._y, self._grads = tape, inputs, y, grads
-        self._forward, self._backward = tape.lines[:start], tape.lines[start:]
+    def __init__(self, scope: dict, inputs: list[str], forward: list[Line], lines: list[Line], y: str, grads):
+        self._scope, self._inputs, self._y, self._grads = scope, inputs, y, grads
+        self._forward, self._backward = forward, lines[len(forward) :]
 
     @cached_property
     def value(self) -> Callable:
-        return self._tape.function(self._inputs, self._forward, [self._y], self._y)
+        return self._function(self._inputs, self._forward, [self._y], self._y)
 
     @cached_property
     def linearize(self) -> Callable:
         outputs, result = [self._y, *self._kept], f"{self._y}, {_tuple(self._kept)}"
-        return self._tape.function(self._inputs, self._forward, outputs, result)
+        return self._function(self._inputs, self._forward, outputs, result)
 
     @cached_property
     def pullback(self) -> Callable:
-        return self._tape.function([*self._kept, "g"], self._backward, self._grads, _tuple(self._grads))
+        return self._function([*self._kept, "g"], self._backward, self._grads, _tuple(self._grads))
 
     @cached_property
     def _kept(self):
-        known = {line.name for line in self._forward}.union(self._inputs)
-        used = chain.from_iterable([*(line.operands for line in self._backward), self._grads])
-        return [name for name in dict.fromkeys(used) if name in known]
+        _, needed = _needed(self._backward, self._grads)
+        return [name for name in needed if name != "g"]
+
+    def _function(self, inputs, lines, outputs, result):
+        body = []
+        for line, last in _needed(lines, outputs)[0]:
+            body.append(f"{line.name} = {line.text}")
+            # An array is let go of as soon as nothing reads it any more.
+            body += [f"del {', '.join(last)}"] * bool(last)
+        source = "\n    ".join([f"def program({', '.join(inputs)}):", *body, f"return {result}"])
+        scope = {"__name__": __name__, **self._scope}
+        exec(compile(source, "<a formula, written down>", "exec"), scope)
+        return scope["program"]
+
+
+def _needed(lines: Sequence[Line], outputs: Iterable[str]) -> tuple[list[tuple[Line, list[str]]], list[str]]:
+    """The lines that outputs need, each with the names that it is the last to read; and what they need."""
+    names, kept = dict.fromkeys(outputs), []
+    for line in reversed(lines):
+        if line.name in names:
+            del names[line.name]
+            last = [name for name in dict.fromkeys(line.operands) if name not in names]
+            kept.append((line, last))
+            names.update(dict.fromkeys(last))
+    return kept[::-1], list(names)
 
 
 def _tuple(names: Iterable[str]) -> str:
@@ -107,16 +133,22 @@ class Line(NamedTuple):
 class Tape(Backend):
     """The backend of stand-ins, and their namespace: it writes down what is done to them."""
 
-    def __init__(self, backend: Backend, like: Array):
+    def __init__(self, backend: Backend):
         self.xp: Any = self
         self.is_numpy = backend.is_numpy
         self.mT, self.reshape = operator.attrgetter("mT"), Traced.reshape
-        self.dtype, self.device = like.dtype, device_of(like)
         self.lines: list[Line] = []
+        #: The functions and constants that the lines name.
+        self.scope: dict[str, Any] = {"reshape": backend.reshape, "mT": backend.mT}
         self._backend = backend
         self._written: dict[str, Traced] = {}
-        self._constants: dict[str, tuple[str, Any]] = {}
-        self._scope = {"reshape": backend.reshape, "mT": backend.mT}
+        self._constants: dict[str, str] = {}
+
+    def argument(self, name: str, shape: tuple[int, ...], like: Array) -> Traced:
+        """A stand-in for an argument, of the dtype and device of ``like``."""
+        array = Traced(self, name, shape)
+        array.dtype, array.device = like.dtype, device_of(like)
+        return array
 
     def write(self, shape: tuple[int, ...], template: str, *operands: Any) -> Traced:
         """One more operation. What is written already is not computed twice."""
@@ -127,14 +159,14 @@ class Tape(Backend):
             self.lines.append(Line(self._written[text].name, text, names))
         return self._written[text]
 
-    def call(self, shape, name: str, *arguments, **options) -> Traced:
+    def call(self, shape: tuple[int, ...], name: str, *arguments: Any, **options: Any) -> Traced:
         """A call of a function of the namespace."""
-        self._scope[name] = getattr(self._backend.xp, name)
+        self.scope[name] = getattr(self._backend.xp, name)
         places = ["{}"] * len(arguments) + [f"{option}={{}}" for option in options]
         return self.write(shape, f"{name}({', '.join(places)})", *arguments, *options.values())
 
     def _spelled(self, value, names):
-        if isinstance(value, Traced):
+        if isinstance(value, Traced) and value.tape is self:
             names.append(value.name)
             return value.name
         if isinstance(value, list):
@@ -143,22 +175,9 @@ class Tape(Backend):
             return repr(value)
         if hasattr(value, "shape") and not isinstance(value, np.dtype):
             raise TypeError("an array that is no argument is not written down")
-        name, _ = self._constants.setdefault(repr(value), (f"c{len(self._constants)}", value))
+        name = self._constants.setdefault(repr(value), f"c{len(self._constants)}")
+        self.scope[name] = value
         return name
-
-    def function(self, inputs: list[str], lines: list[Line], outputs: list[str], result: str) -> Callable:
-        """The function of the inputs that carries out what the outputs need of the lines."""
-        needed, body = set(outputs), [f"return {result}"]
-        for line in reversed(lines):
-            if line.name in needed:
-                # An array is let go of as soon as nothing reads it any more.
-                last = [name for name in dict.fromkeys(line.operands) if name not in needed]
-                body += [f"del {', '.join(last)}"] * bool(last) + [f"{line.name} = {line.text}"]
-                needed.update(last)
-        source = f"def program({', '.join(inputs)}):\n    " + "\n    ".join(reversed(body))
-        scope = {**self._scope, **dict(self._constants.values())}
-        exec(compile(source, "<a formula, written down>", "exec"), scope)
-        return scope["program"]
 
     # The namespace: the functions of the standard that structures use.
     def full(self, shape, value, **options):
@@ -186,91 +205,87 @@ class Tape(Backend):
         shape[axis] = sum(array.shape[axis] for array in arrays)
         return self.call(tuple(shape), "concat", list(arrays), axis=axis)
 
-    def tanh(self, x):
-        return self.call(x.shape, "tanh", x)
+    def __getattr__(self, name):
+        if name not in ELEMENTWISE:
+            raise AttributeError(f"what {name} does to shapes is not known")
+        return lambda *operands: self.call(_broadcast(*operands), name, *operands)
+
+
+def _operator(template):
+    def elementwise(self, *other):
+        return self.tape.write(_broadcast(self, *other), template, self, *other)
+
+    return elementwise
+
+
+def _broadcast(*operands):
+    if not all(isinstance(operand, Traced | int | float) for operand in operands):
+        raise TypeError("only stand-ins and plain numbers are known to broadcast")
+    return np.broadcast_shapes(*(getattr(operand, "shape", ()) for operand in operands))
 
 
 class Traced:
-    """A stand-in for an array: its shape, and the name it has on a tape."""
+    """A stand-in for an array: its shape, and the name it has on a tape. Arguments know their dtype too."""
 
-    __slots__ = ("_flat", "_tape", "_transpose", "name", "shape")
+    __slots__ = ("_flat", "_transpose", "device", "dtype", "name", "shape", "tape")
 
-    #: NumPy then leaves operators to this class, and refuses the rest.
-    __array_ufunc__ = None
+    dtype: Any
+    device: Any
 
     def __init__(self, tape: Tape, name: str, shape: tuple[int, ...]):
-        self._tape, self.name, self.shape = tape, name, shape
+        self.tape, self.name, self.shape = tape, name, shape
         self._transpose: Traced | None = None
         # The array that this one is a view of, where both lie in memory in the order of their axes.
         self._flat: Traced | None = self if len(shape) == 1 else None
 
-    def _refuse(self, *_):
+    def _refuse(self, *_, **__):
         raise TypeError("a stand-in has no numbers to look at or to change")
 
-    __bool__ = __iadd__ = __isub__ = __imul__ = __imatmul__ = _refuse
+    __array__ = __array_function__ = __array_ufunc__ = __bool__ = _refuse
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = __imatmul__ = _refuse
 
     @property
     def ndim(self):
         return len(self.shape)
 
     @property
-    def dtype(self):
-        return self._tape.dtype
-
-    @property
-    def device(self):
-        return self._tape.device
-
-    @property
     def mT(self):
         if self._transpose is None:
             shape = (*self.shape[:-2], self.shape[-1], self.shape[-2])
-            self._transpose = self._tape.write(shape, "mT({})", self)
+            self._transpose = self.tape.write(shape, "mT({})", self)
             self._transpose._transpose = self
         return self._transpose
 
     def reshape(self, shape):
+        if math.prod(shape) != math.prod(self.shape):
+            raise ValueError(f"{self.shape} does not hold as many numbers as {shape}")
         source = self if self._flat is None else self._flat
         if shape == source.shape:
             return source
-        result = self._tape.write(shape, "reshape({}, {})", source, shape)
-        result._flat = self._flat
+        result = self.tape.write(shape, "reshape({}, {})", source, shape)
+        result._flat = result._flat if self._flat is None else self._flat
         return result
 
     def __getitem__(self, key):
+        for part in key if isinstance(key, tuple) else (key,):
+            if not (part is None or part is ... or isinstance(part, int | slice)):
+                raise TypeError(f"an index by {type(part).__name__} is not written down")
         shape = np.broadcast_to(np.empty(()), self.shape)[key].shape
-        return self._tape.write(shape, "{}[{}]", self, key)
+        return self.tape.write(shape, "{}[{}]", self, key)
 
     def __matmul__(self, other):
+        if self.ndim < 2 or other.ndim < 2 or self.shape[-1] != other.shape[-2]:
+            raise ValueError(f"matrices of shapes {self.shape} and {other.shape} do not fit")
         lead = np.broadcast_shapes(self.shape[:-2], other.shape[:-2])
-        result = self._tape.write((*lead, self.shape[-2], other.shape[-1]), "{} @ {}", self, other)
+        result = self.tape.write((*lead, self.shape[-2], other.shape[-1]), "{} @ {}", self, other)
         if len(lead) < 2:
             result._flat = result
         return result
 
-    def _elementwise(self, template, left, right):
-        shape = np.broadcast_shapes(*(getattr(operand, "shape", ()) for operand in (left, right)))
-        return self._tape.write(shape, template, left, right)
-
-    def __add__(self, other):
-        return self._elementwise("{} + {}", self, other)
-
-    def __radd__(self, other):
-        return self._elementwise("{} + {}", other, self)
-
-    def __sub__(self, other):
-        return self._elementwise("{} - {}", self, other)
-
-    def __rsub__(self, other):
-        return self._elementwise("{} - {}", other, self)
-
-    def __mul__(self, other):
-        return self._elementwise("{} * {}", self, other)
-
-    def __rmul__(self, other):
-        return self._elementwise("{} * {}", other, self)
-
-    def __eq__(self, other):
-        return self._elementwise("{} == {}", self, other)
-
+    __add__, __radd__ = _operator("{} + {}"), _operator("{1} + {0}")
+    __sub__, __rsub__ = _operator("{} - {}"), _operator("{1} - {0}")
+    __mul__, __rmul__ = _operator("{} * {}"), _operator("{1} * {0}")
+    __truediv__, __rtruediv__ = _operator("{} / {}"), _operator("{1} / {0}")
+    __pow__, __neg__ = _operator("{} ** {}"), _operator("-{}")
+    __eq__ = _operator("{} == {}")
     __hash__ = None  # type: ignore[assignment]
