@@ -151,7 +151,7 @@ class Numbers:
         """``aᵀ b``."""
         mT = self.mT
         # Broadcasting is faster than BLAS at the outer product of two rows.
-        times = operator.mul if a.shape[-2] == 1 else operator.matmul
+        times = operator.mul if a.shape[-2] == 1 else self.matmul
         if b.ndim == 2 and b.shape[-1] <= THIN < a.shape[-1]:
             return mT(times(mT(b), a))
         return times(mT(a), b)

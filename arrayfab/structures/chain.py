@@ -259,12 +259,12 @@ class Product(Plan):
 
         def product_pullback(gy, cotangents, need_x=True):
             if self.right.learned:
-                pull_right(numbers.mT(left) @ gy, cotangents)
+                pull_right(numbers.matmul_tn(left, gy), cotangents)
             if self.left.learned or (self.given and need_x):
-                return pull_left(gy @ numbers.mT(right), cotangents, need_x)
+                return pull_left(numbers.matmul_nt(gy, right), cotangents, need_x)
             return None
 
-        return left @ right, product_pullback
+        return numbers.matmul(left, right), product_pullback
 
 
 # No two reads share a name: plans may lie inside one another.

@@ -24,9 +24,9 @@ class ThroughDense(Structure):
         def through_dense_rows_pullback(gy, cotangents, need_x=True):
             if self.learned:
                 pull(numbers.contract(x, gy, a.shape), cotangents)
-            return gy @ numbers.mT(a) if need_x else None
+            return numbers.matmul_nt(gy, a) if need_x else None
 
-        return x @ a, through_dense_rows_pullback
+        return numbers.matmul(x, a), through_dense_rows_pullback
 
     def cols(self, x, numbers):
         a, pull = self.dense(numbers)
@@ -34,7 +34,7 @@ class ThroughDense(Structure):
         def through_dense_cols_pullback(gy, cotangents, need_x=True):
             if self.learned:
                 pull(numbers.contract(numbers.mT(gy), numbers.mT(x), a.shape), cotangents)
-            return numbers.mT(a) @ gy if need_x else None
+            return numbers.matmul_tn(a, gy) if need_x else None
 
         return a @ x, through_dense_cols_pullback
 

@@ -122,7 +122,7 @@ class SideBySide(Structure):
             pull(numbers.matmul_tn(x, gy), cotangents)
             return numbers.matmul_nt(gy, a) if need_x else None
 
-        return x @ a, side_by_side_rows_pullback
+        return numbers.matmul(x, a), side_by_side_rows_pullback
 
     def cols(self, x, numbers):
         # (X₁ | X₂) x = X₁ x₁ + X₂ x₂, where x₁ lies above x₂.  With (g₁ | g₂) = gy xᵀ, gXᵢ = gᵢ; and gx is
