@@ -20,7 +20,7 @@ from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import Blueprint, Plans, as_size, blueprint, settle_sizes
 from arrayfab.layer import Parameterless
 from arrayfab.structures import Constant, Cost, Cotangents, Dense, Numbers, Structure, side_by_side
-from arrayfab.structures.base import prime
+from arrayfab.structures.base import prime, remembered
 from arrayfab.structures.tracing import Interpreted, Program, traced
 
 INSTANCE = ("row", "left", "instance", "instance_interdependence")
@@ -188,13 +188,12 @@ class Call:
         found = None
         if backend.is_eager and not self.blueprint.streamed:
             key = (backend, w.shape, w.dtype, str(_arrays.device_of(w)))  # CuPy's devices have no hash
-            if key not in self._programs:
-                if len(self._programs) >= 64:
-                    self._programs.clear()
-                shapes = [w.shape, *self._given, *(held.shape for held in self.blueprint.frozen.values())]
-                self._programs[key] = traced(self._vjp, backend, w, shapes)
-            found = self._programs.get(key)
+            found = remembered(self._programs, key, lambda: self._traced(backend, w))
         return found or Interpreted(self._vjp, backend)
+
+    def _traced(self, backend: Backend, w: Array) -> Program | None:
+        frozen = self.blueprint.frozen.values()
+        return traced(self._vjp, backend, w, [w.shape, *self._given, *(held.shape for held in frozen)])
 
     def _vjp(self, backend: Backend, w: Array, *arrays: Array):
         numbers = self.numbers(backend, w, *arrays)

@@ -15,8 +15,7 @@ from collections.abc import Callable
 
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
-import numpy as np
-
+from peers import BY_NAME
 from workloads import TABLE, TINY, Problem, Workload
 
 ROUNDS, CALLS = 100, 200
@@ -36,7 +35,8 @@ def microseconds(calls: dict[str, Callable]) -> dict[str, float]:
 
 def stages(workload: Workload) -> dict[str, float]:
     """The stages of both passes of one workload, and what the formula takes inline."""
-    problem, role, formula = Problem(workload), workload.role, workload.formula
+    problem, role = Problem(workload), workload.role
+    ours, inline = (BY_NAME[name].prepare(problem) for name in ("arrayfab", "NumPy inline"))
     (x,), w, g = problem.xs, problem.w, problem.g
     call, backend, arrays = role._bind(x, w)
     program = call.program(backend, w)
@@ -46,20 +46,16 @@ def stages(workload: Workload) -> dict[str, float]:
         call, backend, _ = role._bind(x, w)
         return call.program(backend, w)
 
-    def gradient():
-        _, pullback = role.vjp(x, w)
-        pullback(g)
-
     took = microseconds(
         {
             "bound": bound,
             "value": lambda: program.value(*arrays),
-            "forward": lambda: role(x, w),
-            "inline": lambda: formula.by_hand(np, problem.xs, problem.named(w, {})),
+            "forward": ours.forward,
+            "inline": inline.forward,
             "linearize": lambda: program.linearize(*arrays),
             "pullback": lambda: program.pullback(*kept, g),
-            "both": gradient,
-            "both inline": lambda: formula.gradient(np, problem.xs, problem.named(w, {}), g),
+            "both": ours.gradient,
+            "both inline": inline.gradient,
         }
     )
     return {

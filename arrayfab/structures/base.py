@@ -358,6 +358,18 @@ def total(arrays: Iterable[Array]) -> Array:
     return reduce(operator.add, arrays)
 
 
+def remembered(known: dict, key: Any, make: Callable) -> Any:
+    """``known[key]``, made where it is missing. What holds many things already forgets them first."""
+    try:
+        return known[key]
+    except KeyError:
+        pass
+    if len(known) >= 64:
+        known.clear()
+    made = known[key] = make()
+    return made
+
+
 def prime(name: str) -> str:
     """The name of the hole that holds the direction in which hole ``name`` moves."""
     return name + "′"

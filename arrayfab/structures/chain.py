@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from arrayfab.structures.base import THIN, Cost, Multilinear, Structure
+from arrayfab.structures.base import THIN, Cost, Multilinear, Structure, remembered
 from arrayfab.structures.leaves import Dense, Identity
 
 
@@ -56,12 +56,7 @@ class Chain(Multilinear):
 
     def plan(self, rows: int | None = None) -> Plan:
         """The cheapest association, of the factors alone or behind an array of that many rows."""
-        found = self._plans.get(rows)
-        if found is None:
-            if len(self._plans) >= 64:
-                self._plans.clear()
-            found = self._plans[rows] = read_once(associate(self.factors, rows))
-        return found
+        return remembered(self._plans, rows, lambda: read_once(associate(self.factors, rows)))
 
     def rows(self, x, numbers):
         return self.plan(x.shape[-2]).run(numbers, x)

@@ -263,7 +263,8 @@ class Traced:
         if shape == source.shape:
             return source
         result = self.tape.write(shape, "reshape({}, {})", source, shape)
-        result._flat = result._flat if self._flat is None else self._flat
+        if self._flat is not None:
+            result._flat = self._flat
         return result
 
     def __getitem__(self, key):
