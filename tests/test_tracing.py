@@ -305,6 +305,25 @@ def test_an_array_is_let_go_of_as_soon_as_nothing_reads_it():
     assert peak < 2.5 * x.nbytes
 
 
+def test_what_is_summed_up_for_one_gradient_is_let_go_of_before_the_next_is_made():
+    def formula(xp, x):
+        def pullback(g):
+            second = 2.0 * g
+            return xp.sum(x * g, axis=0), second
+
+        return x, pullback
+
+    x = np.ones((1_000, 100))
+    program = traced(formula, NUMPY, x, [x.shape])
+    _, kept = program.linearize(x)
+    program.pullback(*kept, x)
+    tracemalloc.start()
+    program.pullback(*kept, x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * x.nbytes
+
+
 def test_what_is_written_twice_is_computed_once_and_what_nothing_needs_not_at_all():
     counted = []
 

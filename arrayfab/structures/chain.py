@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
+from uuid import uuid4
 
 import numpy as np
 
@@ -262,10 +262,6 @@ class Product(Plan):
         return numbers.matmul(left, right), product_pullback
 
 
-# No two reads share a name: plans may lie inside one another.
-_READS = itertools.count()
-
-
 class ReadOnce(Plan):
     """Thin products with one array, ``t₁ F, t₂ F, …``, as ``(t₁ above t₂ …) F``, and what follows them.
 
@@ -278,8 +274,9 @@ class ReadOnce(Plan):
         self.thin = [(read.operands[0], isinstance(read, ColsOf)) for read in reads]
         rows = [thin.shape[1] if flip else thin.shape[0] for thin, flip in self.thin]
         self.edges = list(accumulate(rows, initial=0))
-        # What was read goes on under names of its own, as if it had been given.
-        holes = [Dense(f"{factor.name}/{next(_READS)}", (size, factor.shape[1])) for size in rows]
+        # What was read goes on as if it had been given, under names that nothing else has: plans lie inside
+        # one another, and are made by any thread.
+        holes = [Dense(f"{factor.name}/{uuid4().hex}", (size, factor.shape[1])) for size in rows]
         self.names = [hole.name for hole in holes]
         self.body = plan.replaced(
             {
