@@ -23,13 +23,15 @@ Array = Any
 class Backend:
     """An array namespace, with the two operations that the standard spells slowly on some arrays."""
 
-    __slots__ = ("_real_floating", "is_eager", "is_numpy", "mT", "reshape", "xp")
+    __slots__ = ("_real_floating", "in_loops", "in_runs", "is_eager", "mT", "reshape", "xp")
 
     def __init__(self, xp: ModuleType, array_type: type):
         self.xp = xp
-        self.is_numpy = array_type is np.ndarray
+        # Whether a product of batches is a loop of products, and whether small ones have faster kernels.
+        self.in_loops = array_type is np.ndarray
+        self.in_runs = self.in_loops and not _is_mkl()
         # Whether arrays are plain numbers: none that someone else traces, differentiates or puts off.
-        self.is_eager = self.is_numpy or is_cupy(xp)
+        self.is_eager = self.in_loops or is_cupy(xp)
         self.reshape = getattr(array_type, "reshape", xp.reshape)
         self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
         self._real_floating: dict[Any, bool] = {}
@@ -39,6 +41,12 @@ class Backend:
         if known is None:
             known = self._real_floating[dtype] = bool(self.xp.isdtype(dtype, "real floating"))
         return known
+
+
+def _is_mkl() -> bool:
+    """Whether NumPy multiplies with MKL, which shares a thin product out well, and not with OpenBLAS."""
+    libraries: dict = np.show_config(mode="dicts").get("Build Dependencies", {})  # type: ignore[assignment]
+    return "mkl" in libraries.get("blas", {}).get("name", "")
 
 
 _BACKENDS: dict[type, Backend] = {}

@@ -56,7 +56,7 @@ class Numbers:
     ``like`` is the vector ``w`` that the learned ones come from.
     """
 
-    __slots__ = ("arrays", "dtype", "in_runs", "like", "mT", "reshape", "xp")
+    __slots__ = ("arrays", "dtype", "in_loops", "in_runs", "like", "mT", "reshape", "xp")
 
     def __init__(self, backend: Backend, arrays: dict[str, Array], like: Array):
         self.arrays = arrays
@@ -66,7 +66,8 @@ class Numbers:
         self.like = like
         self.dtype = like.dtype
         # Other namespaces make one product of a batch times a matrix.
-        self.in_runs = backend.is_numpy and like.ndim == 1
+        self.in_loops = backend.in_loops and like.ndim == 1
+        self.in_runs = backend.in_runs and like.ndim == 1
 
     def __reduce__(self):
         return _numbers_again, (self.arrays, self.like)
@@ -76,7 +77,8 @@ class Numbers:
         more = object.__new__(Numbers)
         more.arrays = {**self.arrays, **arrays}
         more.xp, more.mT, more.reshape = self.xp, self.mT, self.reshape
-        more.like, more.dtype, more.in_runs = self.like, self.dtype, self.in_runs
+        more.like, more.dtype = self.like, self.dtype
+        more.in_loops, more.in_runs = self.in_loops, self.in_runs
         return more
 
     def full(self, shape: tuple[int, ...], value: float) -> Array:
@@ -111,7 +113,7 @@ class Numbers:
             (*lead, rows, n), D = left.shape, right.shape[-1]
             # Rows of every batch entry are rows of one long product. That may have to copy them; a
             # product for each entry writes n·D numbers and adds them up.
-            in_entries = self.in_runs and n * D * rows >= CALL and 2 * n * D <= rows * (n + D)
+            in_entries = self.in_loops and n * D * rows >= CALL and 2 * n * D <= rows * (n + D)
             if not in_entries:
                 rows *= math.prod(lead)
                 left, right = self.reshape(left, (rows, n)), self.reshape(right, (rows, D))

@@ -151,7 +151,7 @@ def _along_left(node: Kronecker, x, numbers):
     """``Aᵀ X`` for ``x`` of shape ``(..., b, p, s)``."""
     if _is_neutral(node.left):
         return x, _pass_on
-    if numbers.in_runs and _is_worth_a_call(node.left, x.shape[-1]):
+    if numbers.in_loops and _is_worth_a_call(node.left, x.shape[-1]):
         return node.left.T.cols(x, numbers)
     return transposed_product(partial(_rows_of_all, node.left), x, numbers)
 

@@ -151,7 +151,7 @@ class Tape(Backend):
 
     def __init__(self, backend: Backend):
         self.xp: Any = self
-        self.is_numpy = backend.is_numpy
+        self.in_loops, self.in_runs = backend.in_loops, backend.in_runs
         self.mT, self.reshape = operator.attrgetter("mT"), Traced.reshape
         self.lines: list[Line] = []
         #: The functions and constants that the lines name.
