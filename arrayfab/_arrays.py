@@ -63,6 +63,8 @@ def backend_of(owner: str, name: str, x: Array) -> Backend:
                 f"{owner}: {name} must be an array of a namespace that follows the Python array API "
                 f"standard, got {type(x).__module__}.{type(x).__qualname__}"
             ) from None
+        if isinstance(x, np.matrix | np.ma.MaskedArray):
+            raise TypeError(f"{owner}: {name} must be a plain array, got {type(x).__name__}")
         found = _BACKENDS[type(x)] = Backend(xp, type(x))
     return found
 
@@ -92,13 +94,16 @@ def device_of(x: Array) -> Any:
     return "cpu" if type(x) is np.ndarray else array_api_compat.device(x)
 
 
-def check_real_floating(owner: str, name: str, x: Array) -> Backend:
-    """The backend of ``x``; TypeError unless ``x`` is an array of real floating numbers."""
+def check_real_floating(owner: str, name: str, x: Array, wanted: Any = "float32") -> Backend:
+    """The backend of ``x``; TypeError unless ``x`` is an array of real floating numbers.
+
+    The message advises to convert it to the dtype that is ``wanted``.
+    """
     backend = backend_of(owner, name, x)
     if not backend.is_real_floating(x.dtype):
         raise TypeError(
             f"{owner}: {name} must hold real floating numbers, got dtype {x.dtype}; convert it first, "
-            f"for example with xp.astype({name}, xp.float32)"
+            f"for example with xp.astype({name}, xp.{dtype_name(wanted)})"
         )
     return backend
 
@@ -107,7 +112,8 @@ def check_alike(owner: str, like_name: str, like: Array, name: str, x: Array) ->
     """TypeError unless ``x`` shares the namespace, dtype and device of ``like``."""
     if type(x) is type(like) is np.ndarray and x.dtype is like.dtype:
         return
-    theirs, ours = check_real_floating(owner, like_name, like).xp, check_real_floating(owner, name, x).xp
+    theirs = check_real_floating(owner, like_name, like).xp
+    ours = check_real_floating(owner, name, x, like.dtype).xp
     if ours is not theirs:
         raise TypeError(
             f"{owner}: {name} is an array of {_spelled(ours)}, {like_name} one of {_spelled(theirs)}; "

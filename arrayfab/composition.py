@@ -7,8 +7,10 @@ None, and its pullback returns None for it.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -27,6 +29,11 @@ class _Composed:
         object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise ValueError(f"{type(self).__name__}: layers must hold at least one layer, got none")
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(
+                    f"{type(self).__name__}: layers[{i}] must be a role or layers composed, got {layer!r}"
+                )
 
     def num_parameters(self) -> int:
         """The length of ``w``: those of the layers, added up."""
@@ -130,10 +137,7 @@ class Parallel(_Composed):
 
         def parallel_pullback(grads):
             pulled = [pull(grad) for (_, pull), grad in zip(pairs, grads, strict=True)]
-            grad_x = pulled[0][0]
-            for more, _ in pulled[1:]:
-                grad_x = grad_x + more
-            return grad_x, self._joined([grad_w for _, grad_w in pulled])
+            return _added([grad_x for grad_x, _ in pulled]), self._joined([grad_w for _, grad_w in pulled])
 
         return [y for y, _ in pairs], parallel_pullback
 
@@ -142,6 +146,13 @@ class Parallel(_Composed):
         parts = zip(self.layers, self._split(w), self._split(dw), strict=True)
         pairs = [layer.jvp(x, part, dx, dpart) for layer, part, dpart in parts]
         return [y for y, _ in pairs], [dy for _, dy in pairs]
+
+
+def _added(grads):
+    """The gradients that several layers send to one input, which may be a list of arrays."""
+    if isinstance(grads[0], list):
+        return [_added(parts) for parts in zip(*grads, strict=True)]
+    return reduce(operator.add, grads)
 
 
 #: The value of each function, and its slope in terms of that value.

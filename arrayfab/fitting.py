@@ -72,6 +72,7 @@ def fit(fabrication: Fabrication, target: Array) -> Fit:
     if target.ndim != 2:
         raise ValueError(f"fit: target must have shape (n, D), got {tuple(target.shape)}")
     n, D = target.shape
+    fabrication.num_parameters(n, D)  # whose error names the size that does not fit
     numbers = on_host(target)
     w, is_optimal = _nearest(fabrication, numbers)
     w = _arrays.from_host(w, xp, target.dtype, _arrays.device_of(target))

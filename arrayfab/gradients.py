@@ -66,6 +66,10 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     if _arrays.backend_of(owner, "labels", labels).xp is xp and xp.isdtype(labels.dtype, "integral"):
         _arrays.check_shape(owner, "labels", labels, tuple(logits.shape[:-1]))
         labels = _one_hot(labels, logits, xp)
+    elif tuple(labels.shape) == tuple(logits.shape[:-1]):
+        raise TypeError(
+            f"{owner}: labels that are class numbers must have an integer dtype, got {labels.dtype}"
+        )
     _arrays.check_alike(owner, "logits", logits, "labels", labels)
     _arrays.check_shape(owner, "labels", labels, tuple(logits.shape))
     # log softmax(z) = z − log Σ exp z, with the largest logit moved to zero so that nothing overflows.

@@ -113,5 +113,8 @@ class StructuredMatrix:
                 f"{self}: x must have {size} numbers along axis {axis}, got shape {tuple(x.shape)}"
             )
 
+    def __array__(self, *_, **__):
+        raise TypeError(f"{self} is not formed unless asked for, call its to_dense()")
+
     def __repr__(self) -> str:
         return f"StructuredMatrix(shape={self.shape}, dtype={self.dtype})"

@@ -279,7 +279,8 @@ def _choices(n: int, D: int, budget: int, each: int) -> Iterator[Fabrication]:
     yield from best(
         fab.DualLPHM(p=p, q=q, r=r)
         for p, q, s, t in proper
-        if (r := min(budget, p * q + s * t) // (p + q + s + t)) > 0
+        # With as many numbers for A as A has, an lphm does the same with fewer.
+        if (r := min(budget, p * q + s * t) // (p + q + s + t)) > 0 and r * (p + q) < p * q
     )
     yield from (fab.RandomMatrixAdaption(r=r) for r in _halved(min(budget - n, useful), each))
     # The first layer's rank is that of w, and a layer between is twice as wide.

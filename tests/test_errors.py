@@ -1,11 +1,13 @@
 """Bad input: each kind is refused with a message that names the object, what it expected and what it got."""
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 import arrayfab as af
+from arrayfab.gradients import softmax_cross_entropy
 
 ATTRIBUTE = af.ParameterizedInterdependence(fabrication=af.LowRank(r=1), m=4)
 INSTANCE = af.ParameterizedInterdependence(fabrication=af.LowRank(r=1), b=4, interdependence_type="instance")
@@ -20,6 +22,12 @@ FUSED = [np.ones((5, 2)), np.ones((5, 3))]
 
 def adaption():
     return af.RandomMatrixAdaption(r=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cube(af.Fabrication):
+    def blocks(self, n, D):
+        return {"T": (n, D, 2)}
 
 
 VALUES = {
@@ -183,6 +191,14 @@ VALUES = {
         lambda: af.Hypernet().init(4, 4, rng=0, zero=True),
         "Hypernet(seed=0, l=64, hidden_dim=128): no learned block can be zeroed to make W zero",
     ),
+    "scale that is no number": (
+        lambda: float("nan") * af.Full(),
+        "Full(): a scale must be finite, got nan",
+    ),
+    "block with three axes": (
+        lambda: Cube().num_parameters(3, 4),
+        "Cube(): block 'T' must be a vector or a matrix, got shape (3, 4, 2)",
+    ),
     "sum of shapes that do not fit": (
         lambda: (af.Full() + af.Hypercomplex(p=2, q=2)).num_parameters(3, 4),
         "p=2 does not divide n=3",
@@ -199,6 +215,24 @@ TYPES = {
     "integers for x": (
         lambda: ATTRIBUTE(np.ones((5, 4), dtype=np.int32), W),
         "x must hold real floating numbers, got dtype int32",
+    ),
+    "integers beside a w in float64": (
+        lambda: ATTRIBUTE(np.ones((5, 4), dtype=np.int32), W),
+        "x must hold real floating numbers, got dtype int32; convert it first, for example with "
+        "xp.astype(x, xp.float64)",
+    ),
+    "a masked array": (lambda: ATTRIBUTE(np.ma.ones((5, 4)), W), "x must be a plain array, got MaskedArray"),
+    "a structured matrix for an array": (
+        lambda: np.asarray(af.Full().fabricate(np.ones(8), 4, 2)),
+        "StructuredMatrix(shape=(4, 2), dtype=float64) is not formed unless asked for, call its to_dense()",
+    ),
+    "a fabrication among layers": (
+        lambda: af.Sequential([RECONCILIATION, af.Full()]),
+        "Sequential: layers[1] must be a role or layers composed, got Full()",
+    ),
+    "class numbers that are floats": (
+        lambda: softmax_cross_entropy(np.ones((2, 3)), np.ones(2)),
+        "labels that are class numbers must have an integer dtype, got float64",
     ),
     "booleans for w": (
         lambda: ATTRIBUTE(X, np.ones(8, dtype=bool)),

@@ -182,6 +182,10 @@ def test_a_bad_target_gets_a_clear_error(target, message):
     assert_refused(lambda: fit(af.LPHM(p=2, q=1), target), message)
 
 
+def test_a_size_that_does_not_fit_is_named_where_there_is_a_closed_form():
+    assert_refused(lambda: fit(af.DuplicatedPadding(p=5), np.ones((8, 8))), "p=5 does not divide n=8")
+
+
 @pytest.mark.parametrize("formula", ["af.Hypernet(l=2)", "af.Eye() + af.Full()"])
 def test_without_scipy_closed_forms_work_and_the_rest_says_what_is_missing(formula):
     script = f"""

@@ -34,6 +34,15 @@ MODEL = af.Sequential(
 )
 
 
+# Several layers on one list of inputs.
+FUSIONS = af.Sequential(
+    [
+        af.Parallel([af.ConcatenationFusion(fabrication=af.LowRank(r=1), dims=(3, 4), n=2)] * 2),
+        af.Concatenation(dims=(2, 2)),
+    ]
+)
+
+
 def data(*shape, seed=0):
     return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
@@ -102,6 +111,7 @@ LAYERS = [
     (af.Pointwise("sigmoid"), data(5, 6)),
     (af.Reshape((6,), (3, 2)), data(5, 6)),
     (af.Concatenation(dims=(2, 3)), [data(5, 2), data(5, 3)]),
+    (FUSIONS, [data(5, 3), data(5, 4)]),
     (af.Sequential([af.Pointwise("tanh"), af.Reshape((6,), (6, 1))]), data(5, 6)),
 ]
 

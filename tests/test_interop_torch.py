@@ -125,6 +125,7 @@ LAYERS = {
     "reshape to itself": (af.Reshape((4,), (4,)), [(3, 4)]),
     "concatenation": (af.Concatenation(dims=(2, 3)), [(3, 2), (3, 3)]),
     "parallel": (af.Parallel([af.Reconciliation(fabrication=af.LowRank(), n=2, D=4)] * 2), [(3, 4)]),
+    "parallel on lists": (af.Parallel([af.Concatenation(dims=(2, 3))] * 2), [(3, 2), (3, 3)]),
     "sequential": (
         af.Sequential([af.Reconciliation(fabrication=af.LowRank(), n=2, D=4), af.Pointwise("sigmoid")]),
         [(3, 4)],
@@ -145,6 +146,15 @@ def test_layers_of_every_kind(layer, shapes):
     if not w.size:
         total(*tensors, None).backward()
         assert tensors[0].grad is not None
+
+
+def test_a_product_with_an_identity_has_a_gradient():
+    role = af.Reconciliation(fabrication=af.Eye(), n=4, D=4)
+    x, w, u = torch.ones(3, 4, requires_grad=True), torch.zeros(0), torch.arange(12.0).reshape(3, 4)
+    (door.apply(role, x, w) * u).sum().backward()
+    left, right = door.apply(af.Parallel([role, role]), x, w)
+    (left * u + right).sum().backward()
+    assert_equal(x.grad, 2 * u.numpy() + 1)
 
 
 def test_tensors_that_do_not_fit_are_refused():

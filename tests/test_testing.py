@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from refusals import assert_refused
 
 import arrayfab as af
 from arrayfab.frozen import Gaussian
@@ -504,6 +505,19 @@ def test_the_block_with_the_wrong_gradient_is_named():
 def test_a_core_law_cannot_be_exempt():
     with pytest.raises(ValueError, match="'pairing' is not an optional law"):
         checks(af.Full(), exempt={"pairing": "no"})
+
+
+@pytest.mark.parametrize(
+    ("subject", "namespace", "message"),
+    [
+        (af.Full, "numpy", "a fabrication, a layer or a structure has laws, got <class"),
+        (af.Full().fabricate(np.ones(4), 2, 2), "numpy", "has laws, got StructuredMatrix(shape=(2, 2)"),
+        (af.Full(), "nonsense", "namespace 'nonsense': it must be one of"),
+    ],
+    ids=["class", "structured matrix", "namespace"],
+)
+def test_what_has_no_laws_and_where_none_can_be_tried_is_refused(subject, namespace, message):
+    assert_refused(lambda: checks(subject, namespaces=[namespace]), message)
 
 
 def test_a_law_that_is_not_claimed_is_not_tried():

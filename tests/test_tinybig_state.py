@@ -165,6 +165,8 @@ def test_what_cannot_be_read_is_an_error():
         w, door.hm_parameterized_interdependence(b=2, m=4, p=2)
     )
     assert "w: the frozen A of random_matrix_adaption_reconciliation is missing" in error_of(w, (bare, N, D))
+    bare(N, D, w["w"])  # which shows the draws of its seed from now on
+    assert "w: the frozen A of random_matrix_adaption_reconciliation is missing" in error_of(w, (bare, N, D))
     assert "w: RandomMatrixAdaption(seed=0, r=2): A must have shape (3, 2), got (4, 2)" in error_of(
         w, (misfit, N, D)
     )

@@ -184,13 +184,15 @@ class Fabrication:
     def __mul__(self, scale: float) -> Fabrication:
         if not isinstance(scale, int | float):
             return NotImplemented
+        if not math.isfinite(scale):
+            raise ValueError(f"{self}: a scale must be finite, got {scale}")
         return Scaled(inner=self, scale=float(scale))
 
     __rmul__ = __mul__
 
     def _parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict, Structure]:
         """Learned shapes, frozen matrices and the formula, with names prefixed."""
-        learned = {name: _as_matrix(shape) for name, shape in self.blocks(n, D).items()}
+        learned = {name: self._as_matrix(name, shape) for name, shape in self.blocks(n, D).items()}
         frozen, holes = self._frozen_parts(n, D, prefix)
         if both := learned.keys() & holes.keys():
             raise ValueError(f"{self}: blocks {sorted(both)} are learned and frozen at once")
@@ -199,6 +201,12 @@ class Fabrication:
         if structure.shape != (n, D):
             raise ValueError(f"{self}: the formula has shape {structure.shape}, expected {(n, D)}")
         return {prefix + name: shape for name, shape in learned.items()}, frozen, structure
+
+    def _as_matrix(self, name: str, shape: tuple[int, ...]) -> tuple[int, int]:
+        """The shape of a block's hole: a vector is a row."""
+        if len(shape) not in (1, 2):
+            raise ValueError(f"{self}: block {name!r} must be a vector or a matrix, got shape {shape}")
+        return (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])
 
     def _frozen_parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict]:
         """Frozen matrices, with names prefixed, and their holes."""
@@ -326,8 +334,3 @@ def split_evenly(owner: Fabrication, name: str, size: int, size_name: str, parts
 def nearest_factor(size: int) -> int:
     """The largest factor of ``size`` that is at most its square root."""
     return next(f for f in range(math.isqrt(size), 0, -1) if size % f == 0)
-
-
-def _as_matrix(shape: tuple[int, ...]) -> tuple[int, int]:
-    """The shape of a block's hole: a vector is a row."""
-    return (1, shape[0]) if len(shape) == 1 else (shape[0], shape[1])

@@ -65,7 +65,7 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def forward(layer, is_list, w, *xs):
         y = layer(_packed(is_list, xs), w)
-        return tuple(y) if isinstance(y, list) else y
+        return tuple(_apart(part, xs) for part in y) if isinstance(y, list) else _apart(y, xs)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -86,6 +86,11 @@ class _Apply(torch.autograd.Function):
         dw, *dxs = (_zeros_if_none(d, tensor) for d, tensor in zip((dw, *dxs), (w, *xs), strict=True))
         _, dy = ctx.layer.jvp(_packed(ctx.is_list, xs), w, _packed(ctx.is_list, dxs), dw)
         return tuple(dy) if ctx.gives_list else dy
+
+
+def _apart(y, xs):
+    # PyTorch refuses an output that is an input, which a product with an identity gives.
+    return y.clone() if any(y is x for x in xs) else y
 
 
 def _zeros_if_none(direction, tensor):

@@ -142,7 +142,9 @@ def _frozen(key: str, name: str, source: Any, state: Mapping[str, Array]) -> np.
         label = _beside(key, f"parameter_fabrication.net.{_NETWORK[name]}")
         found = state.get(label)
     if found is None:
-        found = getattr(source, name, None)
+        # Once called, our own objects show the draws of their seeds there, which no w of tinybig met.
+        is_ours = isinstance(source, door.fabrication)
+        found = source._assigned.get(name) if is_ours else getattr(source, name, None)
     if found is None:
         raise ValueError(
             f"{key}: the frozen {name} of {type(source).__name__} is missing; no state dict holds it, "

@@ -87,7 +87,11 @@ class Program:
 
     @cached_property
     def pullback(self) -> Callable:
-        return self._function([*self._kept, "g"], self._backward, self._grads, _tuple(self._grads))
+        # What is summed up into the first gradient is let go of before the others are made: that of w is
+        # small, those of the data are large.
+        first = {line.name for line, _ in _needed(self._backward, self._grads[:1])[0]}
+        lines = sorted(self._backward, key=lambda line: line.name not in first)
+        return self._function([*self._kept, "g"], lines, self._grads, _tuple(self._grads))
 
     @cached_property
     def _kept(self):
@@ -107,31 +111,15 @@ class Program:
 
 
 def _needed(lines: Sequence[Line], outputs: Iterable[str]) -> tuple[list[tuple[Line, list[str]]], list[str]]:
-    """The lines that outputs need, each with the names that it is the last to read; and what they need.
-
-    One output after the other: what is summed up into a small one is let go of before a large one is made.
-    """
+    """The lines that outputs need, each with the names that it is the last to read; and what they need."""
     names, kept = dict.fromkeys(outputs), []
-    for line in reversed(_in_turn(lines, outputs)):
-        del names[line.name]
-        last = [name for name in dict.fromkeys(line.operands) if name not in names]
-        kept.append((line, last))
-        names.update(dict.fromkeys(last))
+    for line in reversed(lines):
+        if line.name in names:
+            del names[line.name]
+            last = [name for name in dict.fromkeys(line.operands) if name not in names]
+            kept.append((line, last))
+            names.update(dict.fromkeys(last))
     return kept[::-1], list(names)
-
-
-def _in_turn(lines, outputs):
-    """The lines that outputs need, those for an earlier output or operand first."""
-    written, done, waiting = {line.name: line for line in lines}, {}, list(outputs)[::-1]
-    while waiting:
-        line = written.get(waiting[-1])
-        missing = [name for name in line.operands if name in written and name not in done] if line else []
-        waiting += missing[::-1]
-        if not missing:
-            name = waiting.pop()
-            if line:
-                done[name] = line
-    return list(done.values())
 
 
 def _tuple(names: Iterable[str]) -> str:

@@ -13,12 +13,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, settings
+try:
+    from hypothesis import HealthCheck, Phase, given, settings
+except ImportError as error:
+    raise ImportError("hypothesis is needed: pip install 'arrayfab[testing]'") from error
 
 from arrayfab.fabrications import Fabrication
 from arrayfab.layer import Layer
 from arrayfab.structures import Structure
-from arrayfab.testing import laws, namespaces, strategies
+from arrayfab.testing import laws, strategies
+from arrayfab.testing import namespaces as spaces
 from arrayfab.testing.cases import Case
 from arrayfab.testing.laws import LAWS
 from arrayfab.testing.setting import LawBroken
@@ -98,24 +102,24 @@ def checks(
 
     Raises
     ------
+    TypeError
+        If the subject is neither of the three.
     ValueError
-        If a law to be exempt from is unknown, or is a core law.
+        If a law to be exempt from is unknown, or is a core law; or if a namespace is not installed.
     """
     for law in exempt or ():
         if law not in LAWS or LAWS[law].is_core:
             optional = [name for name, known in LAWS.items() if not known.is_core]
             raise ValueError(f"exempt: {law!r} is not an optional law; those are {optional}")
-    wanted = _installed() if namespaces is None else namespaces
+    names = spaces.installed() if namespaces is None else list(namespaces)
+    for name in names:
+        spaces.get(name)
     return [
         Check(subject, law.name, namespace, max_examples or _EXAMPLES.get(namespace, 5))
-        for namespace in wanted
+        for namespace in names
         for law in LAWS.values()
         if law.suits(subject, namespace) and law.name not in (exempt or ()) and law.why_not() is None
     ]
-
-
-def _installed():
-    return namespaces.installed()
 
 
 def check_fabrication(fabrication: Fabrication, **options) -> None:

@@ -27,6 +27,7 @@ from arrayfab.fabrications import Fabrication, Seeded
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import cache
 from arrayfab.io import load, save
+from arrayfab.layer import Layer
 from arrayfab.roles import prepared
 from arrayfab.structures import Chain, Dense, Structure
 from arrayfab.testing.cases import Case, fits, structure_of, trials
@@ -62,7 +63,9 @@ KINDS = ("fabrication", "role", "matrix")
 
 
 def kind_of(subject: Any) -> str:
-    """One of ``KINDS``."""
+    """One of ``KINDS``; TypeError for what is none of them."""
+    if isinstance(subject, type) or not isinstance(subject, Fabrication | Structure | Layer):
+        raise TypeError(f"a fabrication, a layer or a structure has laws, got {subject!r}")
     if isinstance(subject, Fabrication):
         return "fabrication"
     return "matrix" if isinstance(subject, Structure) else "role"
