@@ -28,11 +28,12 @@ def results(program, arrays):
     return [program.value(*arrays), y, *gradients]
 
 
-@pytest.fixture(params=["as they are", "of a few numbers"])
+@pytest.fixture(params=["as they are", "of a few numbers", "of a few numbers by MKL"])
 def products(request, monkeypatch):
-    """Products that are laid out as small ones are, and as large ones."""
+    """Products that are laid out as small ones are, and as large ones; and as they are for another BLAS."""
     prepared.forget()
-    if request.param == "of a few numbers":
+    monkeypatch.setattr(NUMPY, "in_runs", "MKL" not in request.param)
+    if request.param != "as they are":
         for module, name in product(("base", "chain", "kronecker"), ("RUN", "CALL", "SHORT", "THIN")):
             module = import_module(f"arrayfab.structures.{module}")
             if hasattr(module, name):

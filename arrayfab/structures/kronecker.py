@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-from arrayfab.structures.base import CALL, Cost, Multilinear, Structure, transposed_product
+from arrayfab.structures.base import CALL, SHORT, Cost, Multilinear, Structure, transposed_product
 from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.leaves import Identity
 
@@ -151,7 +151,10 @@ def _along_left(node: Kronecker, x, numbers):
     """``Aᵀ X`` for ``x`` of shape ``(..., b, p, s)``."""
     if _is_neutral(node.left):
         return x, _pass_on
-    if numbers.in_loops and _is_worth_a_call(node.left, x.shape[-1]):
+    b, width = x.shape[-3], x.shape[-1]
+    # Only OpenBLAS has fast kernels for few columns.
+    is_fast = numbers.in_runs or width > SHORT or b == 1
+    if numbers.in_loops and is_fast and _is_worth_a_call(node.left, width):
         return node.left.T.cols(x, numbers)
     return transposed_product(partial(_rows_of_all, node.left), x, numbers)
 
