@@ -44,7 +44,7 @@ class Backend:
 
 
 def _is_mkl() -> bool:
-    """Whether NumPy multiplies with MKL, which shares a thin product out well, and not with OpenBLAS."""
+    """Whether NumPy was built on MKL, which shares a thin product out well, and not on OpenBLAS."""
     libraries: dict = np.show_config(mode="dicts").get("Build Dependencies", {})  # type: ignore[assignment]
     return "mkl" in libraries.get("blas", {}).get("name", "")
 

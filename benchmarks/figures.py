@@ -141,8 +141,9 @@ def draw_memory(results: dict) -> Any:
         if dense:
             ax.plot(*zip(*dense, strict=True), color="black", linewidth=0.8, label="W itself")
         _label(ax, family, b, results)
-        ax.legend(frameon=False, fontsize=6)
     axes[0].set_ylabel("peak of forward + gradient, MiB")
+    lines = {line.get_label(): line for ax in axes for line in ax.get_lines()}
+    figure.legend(lines.values(), lines, loc="outside lower center", ncols=7, frameon=False)
     return figure
 
 
