@@ -7,10 +7,8 @@ None, and its pullback returns None for it.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -18,6 +16,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab.layer import Layer, Parameterless
+from arrayfab.structures.base import total
 
 
 class _Composed:
@@ -152,7 +151,7 @@ def _added(grads):
     """The gradients that several layers send to one input, which may be a list of arrays."""
     if isinstance(grads[0], list):
         return [_added(parts) for parts in zip(*grads, strict=True)]
-    return reduce(operator.add, grads)
+    return total(grads)
 
 
 #: The value of each function, and its slope in terms of that value.

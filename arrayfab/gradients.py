@@ -63,10 +63,11 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     """
     owner = "softmax_cross_entropy"
     xp = _arrays.check_real_floating(owner, "logits", logits).xp
-    if _arrays.backend_of(owner, "labels", labels).xp is xp and xp.isdtype(labels.dtype, "integral"):
+    is_alike = _arrays.backend_of(owner, "labels", labels).xp is xp
+    if is_alike and xp.isdtype(labels.dtype, "integral"):
         _arrays.check_shape(owner, "labels", labels, tuple(logits.shape[:-1]))
         labels = _one_hot(labels, logits, xp)
-    elif tuple(labels.shape) == tuple(logits.shape[:-1]):
+    elif is_alike and tuple(labels.shape) == tuple(logits.shape[:-1]):
         raise TypeError(
             f"{owner}: labels that are class numbers must have an integer dtype, got {labels.dtype}"
         )

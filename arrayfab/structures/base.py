@@ -23,7 +23,8 @@ THIN = 32
 # How many multiplications a run of rows takes, and how many are worth a call of BLAS.
 RUN, CALL = 500_000, 1_000
 
-# No run has fewer rows. And a result of more bytes is bound by memory, which takes all of BLAS's threads.
+# No run has fewer rows, and only OpenBLAS is fast at no more columns. A result of more bytes is bound by
+# memory, which takes all of BLAS's threads.
 SHORT, CACHE = 8, 1 << 25
 
 

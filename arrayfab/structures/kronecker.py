@@ -152,7 +152,6 @@ def _along_left(node: Kronecker, x, numbers):
     if _is_neutral(node.left):
         return x, _pass_on
     b, width = x.shape[-3], x.shape[-1]
-    # Only OpenBLAS has fast kernels for few columns.
     is_fast = numbers.in_runs or width > SHORT or b == 1
     if numbers.in_loops and is_fast and _is_worth_a_call(node.left, width):
         return node.left.T.cols(x, numbers)
