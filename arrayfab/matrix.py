@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
+from arrayfab._cached import cached_property
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.structures import Numbers
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend
+from arrayfab._cached import cached_property
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import Blueprint, Plans, as_size, blueprint, settle_sizes
 from arrayfab.layer import Parameterless

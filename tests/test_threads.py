@@ -1,6 +1,7 @@
 """Several Python threads share roles, plans and frozen matrices."""
 
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -20,6 +21,7 @@ from arrayfab import (
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import cache
 from arrayfab.roles import prepared
+from arrayfab.structures import Chain, Dense, Structure, Sum
 
 THREADS, CALLS = 8, 24
 ROLES = [
@@ -65,3 +67,32 @@ def test_threads_that_share_a_role_get_what_one_alone_gets(role):
     for one, other in zip(alone, together, strict=True):
         for a, b in zip(one, other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+class Waiting(Structure):
+    """A matrix whose transpose is made when both threads ask for it."""
+
+    shape = (3, 3)
+    children = ()
+
+    def __init__(self, barrier):
+        self._barrier = barrier
+
+    @property
+    def T(self):
+        self._barrier.wait(timeout=10)
+        return self
+
+
+def test_formulas_that_nest_in_either_order_are_transposed_by_two_threads():
+    here, leaf = Waiting(threading.Barrier(2)), Dense("A", (3, 3))
+    sum_in_chain = Chain((Sum((leaf, leaf)), here))
+    chain_in_sum = Sum((here, Chain((leaf, leaf))))
+    threads = [
+        threading.Thread(target=getattr, args=(M, "T"), daemon=True) for M in (sum_in_chain, chain_in_sum)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert not any(thread.is_alive() for thread in threads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
+from arrayfab._cached import cached_property
 from arrayfab.fabrications.blueprint import blueprint, settle_sizes
 from arrayfab.frozen import Frozen, Law, checked_seed
 from arrayfab.matrix import StructuredMatrix

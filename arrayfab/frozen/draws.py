@@ -8,7 +8,6 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
+from arrayfab._cached import cached_property
 from arrayfab.frozen import cuda, philox
 from arrayfab.frozen.laws import Law
 

@@ -10,12 +10,13 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from arrayfab._arrays import Array, Backend, backend_of, device_of
+from arrayfab._cached import cached_property
 
 # An array with no more columns than this is thin.
 THIN = 32

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate, pairwise
 from uuid import uuid4
 
 import numpy as np
 
+from arrayfab._cached import cached_property
 from arrayfab.structures.base import THIN, Cost, Multilinear, Structure, remembered
 from arrayfab.structures.leaves import Dense, Identity
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
+from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.leaves import Constant

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
+from arrayfab._cached import cached_property
 from arrayfab.structures.base import CALL, SHORT, Cost, Multilinear, Structure, transposed_product
 from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.leaves import Identity

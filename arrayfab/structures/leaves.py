@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
+from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Multilinear, Structure, prime
 
 

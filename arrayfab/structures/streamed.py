@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 
+from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Multilinear, Structure, total
 
 #: How many frozen numbers are held at a time.

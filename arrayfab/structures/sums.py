@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate, pairwise
 
+from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Structure, total
 from arrayfab.structures.leaves import Dense
 

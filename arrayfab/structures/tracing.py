@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from arrayfab._arrays import Array, Backend, device_of
+from arrayfab._cached import cached_property
 
 #: The functions of the standard whose result has the shape to which their arguments broadcast.
 ELEMENTWISE = frozenset(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
+from arrayfab._cached import cached_property
 from arrayfab.composition import Sequential
 from arrayfab.fabrications import Fabrication
 from arrayfab.fabrications.blueprint import blueprint

@@ -1,0 +1,30 @@
+"""A property that is computed once, without a lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from functools import cached_property
+else:
+
+    class cached_property:
+        """Like `functools.cached_property` from Python 3.12 on, which takes no lock.
+
+        On Python 3.11 that one holds a lock per class attribute while it computes. Formulas nest in any order,
+        so that two threads could wait for each other's. Here both compute, and the first value stays.
+        """
+
+        def __init__(self, compute):
+            self.compute, self.__doc__ = compute, compute.__doc__
+
+        def __set_name__(self, owner, name):
+            self.name = name
+
+        def __get__(self, instance, owner=None):
+            if instance is None:
+                return self
+            return vars(instance).setdefault(self.name, self.compute(instance))
+
+
+__all__ = ["cached_property"]
