@@ -89,6 +89,11 @@ def dtype_name(dtype: Any) -> str:
     return str(getattr(dtype, "name", dtype)).rpartition(".")[2]
 
 
+def is_half(dtype: Any) -> bool:
+    """Whether a dtype has two bytes."""
+    return dtype_name(dtype) in ("float16", "bfloat16")
+
+
 def device_of(x: Array) -> Any:
     """The device on which ``x`` lives."""
     return "cpu" if type(x) is np.ndarray else array_api_compat.device(x)

@@ -11,8 +11,8 @@ else:
     class cached_property:
         """Like `functools.cached_property` from Python 3.12 on, which takes no lock.
 
-        On Python 3.11 that one holds a lock per class attribute while it computes. Formulas nest in any order,
-        so that two threads could wait for each other's. Here both compute, and the first value stays.
+        On Python 3.11 that one holds a lock per class attribute while it computes. Formulas nest in any
+        order, so that two threads could wait for each other's. Here both compute, and the first value stays.
         """
 
         def __init__(self, compute):

@@ -15,6 +15,7 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
+from arrayfab._elementwise import FUNCTIONS
 from arrayfab.layer import Layer, Parameterless
 from arrayfab.structures.base import total
 
@@ -154,14 +155,6 @@ def _added(grads):
     return total(grads)
 
 
-#: The value of each function, and its slope in terms of that value.
-_POINTWISE = {
-    "tanh": (lambda xp, x: xp.tanh(x), lambda xp, y: 1.0 - y * y),
-    "sigmoid": (lambda xp, x: 0.5 + 0.5 * xp.tanh(0.5 * x), lambda xp, y: y * (1.0 - y)),
-    "relu": (lambda xp, x: xp.where(x < 0, xp.zeros_like(x), x), lambda xp, y: xp.astype(y > 0, y.dtype)),
-}
-
-
 @dataclass(frozen=True)
 class Pointwise(Parameterless):
     """``"tanh"``, ``"sigmoid"`` or ``"relu"``, entry by entry."""
@@ -169,12 +162,12 @@ class Pointwise(Parameterless):
     function: str
 
     def __post_init__(self):
-        if self.function not in _POINTWISE:
-            raise ValueError(f"Pointwise: function must be one of {list(_POINTWISE)}, got {self.function!r}")
+        if self.function not in FUNCTIONS:
+            raise ValueError(f"Pointwise: function must be one of {list(FUNCTIONS)}, got {self.function!r}")
 
     def __call__(self, x: Array, w: Array | None = None) -> Array:
         """The function of every entry."""
-        return _POINTWISE[self.function][0](_arrays.check_real_floating(str(self), "x", x).xp, x)
+        return FUNCTIONS[self.function].value(_arrays.check_real_floating(str(self), "x", x).xp, x)
 
     def vjp(self, x: Array, w: Array | None = None):
         """The result and its pullback, ``pullback(grad_y) → (grad_x, None)``."""
@@ -194,7 +187,7 @@ class Pointwise(Parameterless):
 
     def _with_slope(self, x):
         y = self(x)
-        return y, _POINTWISE[self.function][1](_arrays.backend_of(str(self), "x", x).xp, y)
+        return y, FUNCTIONS[self.function].slope(_arrays.backend_of(str(self), "x", x).xp, x)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Elsewhere steps that are exact in one factor alternate, or Gauss–Newton is run
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
@@ -55,7 +56,8 @@ def fit(fabrication: Fabrication, target: Array) -> Fit:
     Raises
     ------
     TypeError, ValueError
-        If the target is no matrix of real floating numbers, or the hyper-parameters do not fit its shape.
+        If the target is no matrix of real floating numbers, all of them finite, or the hyper-parameters do
+        not fit its shape.
     ImportError
         If the formula has no closed form, and SciPy is not installed.
 
@@ -74,7 +76,14 @@ def fit(fabrication: Fabrication, target: Array) -> Fit:
     n, D = target.shape
     fabrication.num_parameters(n, D)  # whose error names the size that does not fit
     numbers = on_host(target)
-    w, is_optimal = _nearest(fabrication, numbers)
+    if not np.all(np.isfinite(numbers)):
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(numbers))[0])
+        raise ValueError(f"fit: target must be finite, got {numbers[at]} at {at}")
+    if not np.any(numbers) and blueprint(fabrication, n, D).structure.zeroing:
+        # One factor alone is zero: were they all, no gradient would lead away.
+        w, is_optimal = fabrication.init(n, D, rng=0, zero=True), True
+    else:
+        w, is_optimal = _nearest(fabrication, numbers)
     w = _arrays.from_host(w, xp, target.dtype, _arrays.device_of(target))
     W = fabrication.fabricate(on_host(w), n, D).to_dense()
     return Fit(w, float(np.linalg.norm(W - numbers)), is_optimal)
@@ -230,12 +239,19 @@ def _rearranged(target: np.ndarray, p: int, q: int) -> np.ndarray:
 
 
 def _factors(matrix: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:
-    """``A`` of ``r`` columns and ``Bᵀ`` of ``r`` rows, equally long, with the product nearest to a matrix."""
+    """``A`` of ``r`` columns and ``Bᵀ`` of ``r`` rows, equally long, with the product nearest to a matrix.
+
+    Columns of ``A`` beyond the matrix's own rank are random, and meet rows of zeros: where both are zero, no
+    gradient would ever bring them into use.
+    """
+    (n, D), eps = matrix.shape, np.finfo(np.float64).eps
     u, s, vt = np.linalg.svd(matrix, full_matrices=False)
-    root = np.sqrt(s[:r])
-    missing = (0, max(r - len(s), 0))
-    A, Bt = u[:, :r] * root, root[:, None] * vt[:r]
-    return np.pad(A, ((0, 0), missing)), np.pad(Bt, (missing, (0, 0)))
+    rank = min(r, int(np.count_nonzero(s > max(n, D) * eps * s[0])))
+    root = np.sqrt(s[:rank])
+    A, Bt = u[:, :rank] * root, root[:, None] * vt[:rank]
+    length = root[-1] if rank else 1.0
+    unused = length / math.sqrt(n) * np.random.default_rng(0).standard_normal((n, r - rank))
+    return np.concatenate([A, unused], axis=1), np.pad(Bt, ((0, r - rank), (0, 0)))
 
 
 def _truncated(matrix: np.ndarray, r: int) -> np.ndarray:

@@ -230,3 +230,45 @@ def test_arrays_handed_in_are_freed_with_their_fabrication():
 def test_a_list_is_no_frozen_block():
     with pytest.raises(TypeError, match="A must be an array of a namespace"):
         af.RandomMatrixAdaption().with_frozen(A=[[1.0]]).num_parameters(4, 4)
+
+
+def test_sums_are_flat_however_they_are_made():
+    one, two, three = af.LowRank(r=1), af.Eye(), af.Masked(seed=3)
+    assert (one + two) + three == one + (two + three) == sum([one, two, three])
+    many = sum([af.LowRank(r=1)] * 500)
+    assert many.num_parameters(2, 2) == 2000
+    W = many.fabricate(np.ones(2000), 2, 2).to_dense()
+    np.testing.assert_array_equal(W, np.full((2, 2), 500.0))
+
+
+def test_scales_of_scales_are_one():
+    fabrication = af.LowRank(r=1)
+    for _ in range(100):
+        fabrication = 2.0 * fabrication
+    assert fabrication == 2.0**100 * af.LowRank(r=1)
+
+
+def test_signs_differences_and_quotients():
+    one, two = af.LowRank(r=1), af.Full()
+    w = integers(0, 10)
+    A, B = (f.fabricate(part, 2, 3).to_dense() for f, part in ((one, w[:5]), (two, integers(1, 6))))
+    both = np.concatenate([w[:5], integers(1, 6)])
+    assert_equal((one - two).fabricate(both, 2, 3).to_dense(), A - B, True)
+    assert_equal((-one).fabricate(w[:5], 2, 3).to_dense(), -A, True)
+    assert_equal((one / 2).fabricate(w[:5], 2, 3).to_dense(), A / 2, True)
+    assert np.float32(0.5) * one == one / 2
+
+
+@pytest.mark.parametrize("operation", ["np.ones(3) * f", "f * np.ones(3)", "f + 1", "sum([f], 1)", "f - 1.0"])
+def test_what_is_no_fabrication_and_no_number_takes_no_part(operation):
+    with pytest.raises(TypeError):
+        eval(operation, {"np": np, "f": af.LowRank()})
+
+
+def test_a_sum_in_half_precision_goes_on_beyond_what_the_dtype_counts():
+    # One learned number on the diagonal sees 7,500 rows of ones.
+    role = af.Reconciliation(fabrication=af.RandomMatrixAdaption(r=1), n=1, D=1)
+    frozen = {"A": np.ones((1, 1), np.float16), "B": np.ones((1, 1), np.float16)}
+    role = af.Reconciliation(fabrication=role.fabrication.with_frozen(**frozen), n=1, D=1, bias=True)
+    _, pullback = role.vjp(np.ones((7500, 1), np.float16), np.ones(3, np.float16))
+    np.testing.assert_array_equal(pullback(np.ones((7500, 1), np.float16))[1], np.full(3, 7500, np.float16))

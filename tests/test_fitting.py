@@ -11,6 +11,7 @@ from refusals import assert_refused
 from scipy.optimize import least_squares, minimize
 
 import arrayfab as af
+from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.fitting import fit
 
 N, D = 12, 18
@@ -160,6 +161,24 @@ def test_zeros_are_fitted_without_a_warning(fabrication):
     assert found.error == (0.0 if fabrication != af.Eye() else pytest.approx(np.sqrt(12)))
 
 
+SADDLES = [af.LowRank(r=15), *BILINEAR, af.Hypercomplex(p=3, q=2), 2.0 * af.LowRank(r=2)]
+
+
+@pytest.mark.parametrize("fabrication", SADDLES, ids=str)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_training_that_starts_at_a_fit_is_at_no_saddle(fabrication, rank):
+    target = np.outer(np.ones(N), np.ones(D)) * rank
+    w = fit(fabrication, target).w
+    _, pullback = fabrication.vjp(w, N, D)
+    # A random direction of descent moves a block of every pair of factors.
+    blocks = blueprint(fabrication, N, D).blocks
+    grads = [np.abs(pullback(noise(N, D))[run]).reshape(shape) for _, run, shape in blocks]
+    assert max(np.max(grad) for grad in grads) > 1e-3
+    if isinstance(fabrication, af.LowRank):
+        by_column = grads[0].max(axis=0) + grads[1].max(axis=1)
+        assert np.min(by_column) > 1e-3
+
+
 def test_numbers_come_where_the_target_lives():
     torch = pytest.importorskip("torch")
     target = torch.asarray(noise(N, D)).float()
@@ -175,6 +194,8 @@ def test_numbers_come_where_the_target_lives():
     [
         (np.ones((2, 3, 4)), "target must have shape (n, D), got (2, 3, 4)"),
         (np.ones((2, 3), int), "target must hold real floating numbers"),
+        (np.diag([1.0, np.inf]), "target must be finite, got inf at (1, 1)"),
+        (np.full((4, 2), np.nan, np.float32), "target must be finite, got nan at (0, 0)"),
         (np.ones((5, 3)), "p=2 does not divide n=5"),
     ],
 )
@@ -192,6 +213,7 @@ def test_without_scipy_closed_forms_work_and_the_rest_says_what_is_missing(formu
 import sys
 sys.modules["scipy"] = None
 import numpy as np, arrayfab as af
+from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.fitting import fit
 fit(af.LPHM(p=2, q=2), np.ones((4, 4)))
 try:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from numbers import Real
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -179,17 +180,35 @@ class Fabrication:
         """
         return WithFrozen(inner=self, arrays=arrays)
 
+    # NumPy then leaves ``array * fabrication`` to this class, which refuses it.
+    __array_ufunc__ = None
+
     def __add__(self, other: Fabrication) -> Fabrication:
-        return SumOf(terms=(self, other)) if isinstance(other, Fabrication) else NotImplemented
+        if not isinstance(other, Fabrication):
+            return NotImplemented
+        return SumOf(terms=(*_terms_of(self), *_terms_of(other)))
+
+    def __radd__(self, zero: int) -> Fabrication:
+        # `sum` starts from zero.
+        return self if type(zero) is int and zero == 0 else NotImplemented
+
+    def __neg__(self) -> Fabrication:
+        return -1.0 * self
+
+    def __sub__(self, other: Fabrication) -> Fabrication:
+        return self + -other if isinstance(other, Fabrication) else NotImplemented
 
     def __mul__(self, scale: float) -> Fabrication:
-        if not isinstance(scale, int | float):
-            return NotImplemented
-        if not math.isfinite(scale):
-            raise ValueError(f"{self}: a scale must be finite, got {scale}")
-        return Scaled(inner=self, scale=float(scale))
+        return Scaled(inner=self, scale=float(scale)) if isinstance(scale, Real) else NotImplemented
 
     __rmul__ = __mul__
+
+    def __truediv__(self, divisor: float) -> Fabrication:
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        if not divisor:
+            raise ZeroDivisionError(f"{self}: cannot be divided by zero")
+        return self * (1.0 / float(divisor))
 
     def _parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict, Structure]:
         """Learned shapes, frozen matrices and the formula, with names prefixed."""
@@ -262,6 +281,14 @@ class SumOf(Fabrication):
 
     terms: tuple[Fabrication, ...]
 
+    def __post_init__(self):
+        if not isinstance(self.terms, list | tuple) or not self.terms:
+            raise ValueError(f"SumOf: terms must hold at least one fabrication, got {self.terms!r}")
+        object.__setattr__(self, "terms", tuple(self.terms))
+        for i, term in enumerate(self.terms):
+            if not isinstance(term, Fabrication):
+                raise TypeError(f"SumOf: terms[{i}] must be a Fabrication, got {term!r}")
+
     @cached_property
     def holds_arrays(self):  # type: ignore[override]
         return any(term.holds_arrays for term in self.terms)
@@ -279,6 +306,18 @@ class Scaled(Fabrication):
 
     inner: Fabrication
     scale: float
+
+    def __post_init__(self):
+        if not isinstance(self.inner, Fabrication):
+            raise TypeError(f"Scaled: inner must be a Fabrication, got {self.inner!r}")
+        if not (isinstance(self.scale, Real) and math.isfinite(self.scale)):
+            raise ValueError(f"{self.inner}: a scale must be a finite number, got {self.scale!r}")
+        object.__setattr__(self, "scale", float(self.scale))
+
+    def __mul__(self, scale: float) -> Fabrication:
+        return self.inner * (self.scale * float(scale)) if isinstance(scale, Real) else NotImplemented
+
+    __rmul__ = __mul__
 
     @property
     def holds_arrays(self):  # type: ignore[override]
@@ -322,6 +361,10 @@ class WithFrozen(Fabrication):
             _arrays.check_shape(str(self.inner), name, array, frozen[prefix + name].shape)
             frozen[prefix + name] = array
         return learned, frozen, structure
+
+
+def _terms_of(fabrication: Fabrication) -> tuple[Fabrication, ...]:
+    return fabrication.terms if isinstance(fabrication, SumOf) else (fabrication,)
 
 
 def split_evenly(owner: Fabrication, name: str, size: int, size_name: str, parts: int) -> int:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from arrayfab._arrays import Array, Backend, backend_of, device_of
+from arrayfab._arrays import Array, Backend, backend_of, device_of, is_half
 from arrayfab._cached import cached_property
 
 # An array with no more columns than this is thin.
@@ -91,6 +91,15 @@ class Numbers:
         i = self.xp.arange(n, device=device)[:, None]
         return self.xp.astype(i == self.xp.arange(D, device=device)[None, :], self.dtype)
 
+    def sum(self, x: Array, **axes: Any) -> Array:
+        """The sum along some axes, by which half precision loses no more than by a single rounding.
+
+        NumPy adds up in the dtype of the numbers: in float16 ones stop to count at 2048.
+        """
+        if not is_half(self.dtype):
+            return self.xp.sum(x, **axes)
+        return self.xp.astype(self.xp.sum(x, dtype=self.xp.float32, **axes), self.dtype)
+
     def over_batch(self, y: Array) -> Array:
         """``y`` with the leading axes of ``w``, also where nothing learned took part in it."""
         batch = self.like.shape[:-1]
@@ -105,9 +114,9 @@ class Numbers:
             return g
         extra = g.ndim - len(shape)
         if extra:
-            g = self.xp.sum(g, axis=tuple(range(extra)))
+            g = self.sum(g, axis=tuple(range(extra)))
         stretched = tuple(i for i, size in enumerate(shape) if size == 1 and g.shape[i] != 1)
-        return self.xp.sum(g, axis=stretched, keepdims=True) if stretched else g
+        return self.sum(g, axis=stretched, keepdims=True) if stretched else g
 
     def contract(self, left: Array, right: Array, shape: tuple[int, ...]) -> Array:
         """``leftᵀ right``, summed over broadcast axes down to ``shape``."""

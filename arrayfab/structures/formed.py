@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from arrayfab._cached import cached_property
+from arrayfab._elementwise import SIGMOID
 from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.chain import chain, factors_of
-from arrayfab.structures.leaves import Constant
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
 from arrayfab.structures.sums import Sum, add
 
@@ -162,15 +162,13 @@ class Sigmoid(ThroughDense):
         return Sigmoid(self.inner.T)
 
     def dense(self, numbers):
-        # y = σ(z), and σ' = σ (1 − σ):  gz = gy y (1 − y).
+        # y = σ(z):  gz = gy σ'(z).
         z, pull = self.inner.dense(numbers)
-        # σ(z) = (1 + tanh(z/2)) / 2 overflows nowhere.
-        y = 0.5 + 0.5 * numbers.xp.tanh(0.5 * z)
 
         def sigmoid_pullback(g, cotangents):
-            pull(g * (y * (1.0 - y)), cotangents)
+            pull(g * SIGMOID.slope(numbers.xp, z), cotangents)
 
-        return y, sigmoid_pullback
+        return SIGMOID.value(numbers.xp, z), sigmoid_pullback
 
     @property
     def dense_cost(self):
@@ -180,9 +178,10 @@ class Sigmoid(ThroughDense):
         # E σ(z)² for Gaussian z, by Gauss–Hermite quadrature.
         nodes, weights = np.polynomial.hermite_e.hermegauss(41)
         z = math.sqrt(self.inner.mean_square(variance)) * nodes
-        return float(np.sum(weights * (0.5 + 0.5 * np.tanh(0.5 * z)) ** 2) / np.sum(weights))
+        return float(np.sum(weights * SIGMOID.value(np, z) ** 2) / np.sum(weights))
 
     @property
     def derivative(self):
-        slope = hadamard(self, Constant(self.shape, 1.0) + -1.0 * self)
+        # σ'(z) = σ(z) (1 − σ(z)), and 1 − σ(z) = σ(−z), which loses no digits where σ is near one.
+        slope = hadamard(self, Sigmoid(-1.0 * self.inner))
         return hadamard(slope, self.inner.tangent)

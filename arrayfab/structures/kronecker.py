@@ -61,8 +61,8 @@ class Kronecker(Multilinear):
     def _cost(self, rows, right_first):
         (p, q), (s, t) = self.left.shape, self.right.shape
         if right_first:
-            return self.right.rows_cost(rows * p) + _left_cost(self.left, rows, t)
-        return _left_cost(self.left, rows, s) + self.right.rows_cost(rows * q)
+            return _right_cost(self.right, rows * p) + _left_cost(self.left, rows, t)
+        return _left_cost(self.left, rows, s) + _right_cost(self.right, rows * q)
 
     @cached_property
     def _right_first(self):
@@ -125,6 +125,10 @@ class Kronecker(Multilinear):
 
     def mean_square(self, variance):
         return self.left.mean_square(variance) * self.right.mean_square(variance)
+
+
+def _right_cost(right: Structure, rows: int) -> Cost:
+    return Cost() if _is_neutral(right) else right.rows_cost(rows)
 
 
 def _left_cost(left: Structure, rows: int, width: int) -> Cost:

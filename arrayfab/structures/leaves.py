@@ -129,7 +129,7 @@ class Diagonal(Multilinear):
 
         def diagonal_rows_pullback(gy, cotangents, need_x=True):
             if self.learned:
-                cotangents.add(self.vector.name, numbers.xp.sum(x * gy, axis=-2, keepdims=True))
+                cotangents.add(self.vector.name, numbers.sum(x * gy, axis=-2, keepdims=True))
             return gy * v if need_x else None
 
         return x * v, diagonal_rows_pullback
@@ -159,6 +159,11 @@ class Identity(Structure):
     def T(self):
         return replace(self, shape=self.shape[::-1])
 
+    def __mul__(self, scale):
+        return replace(self, scale=self.scale * scale)
+
+    __rmul__ = __mul__
+
     @property
     def is_neutral(self):
         """Whether a product with it changes nothing."""
@@ -179,7 +184,7 @@ class Identity(Structure):
         return self.scale * numbers.eye(*self.shape), _nothing
 
     def rows_cost(self, rows):
-        return Cost(moved=rows * self.shape[1])
+        return Cost(rows * min(self.shape), rows * self.shape[1])
 
     @property
     def dense_cost(self):
@@ -200,12 +205,17 @@ class Constant(Structure):
     def T(self):
         return replace(self, shape=self.shape[::-1])
 
+    def __mul__(self, scale):
+        return replace(self, value=self.value * scale)
+
+    __rmul__ = __mul__
+
     def rows(self, x, numbers):
         # y = (Σ x) · value on every column; the transpose has the same form.
         def constant_rows_pullback(gy, cotangents, need_x=True):
             return self.T.rows(gy, numbers)[0] if need_x else None
 
-        total = numbers.xp.sum(x, axis=-1, keepdims=True)
+        total = numbers.sum(x, axis=-1, keepdims=True)
         return total * numbers.full((1, self.shape[1]), self.value), constant_rows_pullback
 
     def cols(self, x, numbers):
@@ -213,14 +223,14 @@ class Constant(Structure):
         def constant_cols_pullback(gy, cotangents, need_x=True):
             return self.T.cols(gy, numbers)[0] if need_x else None
 
-        total = numbers.xp.sum(x, axis=-2, keepdims=True)
+        total = numbers.sum(x, axis=-2, keepdims=True)
         return total * numbers.full((self.shape[0], 1), self.value), constant_cols_pullback
 
     def dense(self, numbers):
         return numbers.full(self.shape, self.value), _nothing
 
     def rows_cost(self, rows):
-        return Cost(moved=rows * sum(self.shape))
+        return Cost(rows * self.shape[1], rows * sum(self.shape))
 
     @property
     def dense_cost(self):

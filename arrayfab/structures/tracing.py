@@ -187,6 +187,12 @@ class Tape(Backend):
     def full(self, shape, value, **options):
         return self.call(shape, "full", shape, value, **options)
 
+    def zeros_like(self, x):
+        return self.call(x.shape, "zeros_like", x)
+
+    def ones_like(self, x):
+        return self.call(x.shape, "ones_like", x)
+
     def arange(self, size, **options):
         return self.call((size,), "arange", size, **options)
 
@@ -199,10 +205,10 @@ class Tape(Backend):
     def permute_dims(self, x, axes):
         return self.call(tuple(x.shape[axis] for axis in axes), "permute_dims", x, axes)
 
-    def sum(self, x, *, axis, keepdims=False):
+    def sum(self, x, *, axis, keepdims=False, **options):
         axes = {a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
         kept = [1 if i in axes else size for i, size in enumerate(x.shape) if keepdims or i not in axes]
-        return self.call(tuple(kept), "sum", x, axis=axis, keepdims=keepdims)
+        return self.call(tuple(kept), "sum", x, axis=axis, keepdims=keepdims, **options)
 
     def concat(self, arrays, *, axis):
         shape = list(arrays[0].shape)
@@ -293,4 +299,5 @@ class Traced:
     __truediv__, __rtruediv__ = _operator("{} / {}"), _operator("{1} / {0}")
     __pow__, __neg__ = _operator("{} ** {}"), _operator("-{}")
     __eq__ = _operator("{} == {}")
+    __lt__, __gt__ = _operator("{} < {}"), _operator("{} > {}")
     __hash__ = None  # type: ignore[assignment]

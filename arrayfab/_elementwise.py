@@ -1,0 +1,55 @@
+"""Functions of one number with their slopes, for arrays of any namespace.
+
+They are exact to rounding over the whole range of a dtype: what is small is computed as such, never as a
+difference of numbers near one. NaN stays NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from arrayfab._arrays import Array
+
+
+class Elementwise(NamedTuple):
+    """``value(xp, x)`` and its derivative ``slope(xp, x)``, where ``xp`` is the namespace of ``x``."""
+
+    value: Callable[[Any, Array], Array]
+    slope: Callable[[Any, Array], Array]
+
+
+# With e = exp(−|x|), σ(x) = 1 / (1 + e) above zero and e / (1 + e) below; σ'(x) = e / (1 + e)² on both sides.
+def _sigmoid(xp, x):
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x < 0, e, xp.ones_like(e)) / (1.0 + e)
+
+
+def _sigmoid_slope(xp, x):
+    e = xp.exp(-xp.abs(x))
+    return e / ((1.0 + e) * (1.0 + e))
+
+
+# tanh(x) = 2 σ(2x) − 1, hence tanh'(x) = 4 σ'(2x), in which e² stands for e.
+def _tanh_slope(xp, x):
+    e = xp.exp(-xp.abs(x))
+    square = e * e
+    return 4.0 * square / ((1.0 + square) * (1.0 + square))
+
+
+def _relu(xp, x):
+    return xp.where(x < 0, xp.zeros_like(x), x)
+
+
+def _relu_slope(xp, x):
+    return xp.where(x > 0, xp.ones_like(x), xp.zeros_like(x))
+
+
+SIGMOID = Elementwise(_sigmoid, _sigmoid_slope)
+
+#: By name.
+FUNCTIONS = {
+    "tanh": Elementwise(lambda xp, x: xp.tanh(x), _tanh_slope),
+    "sigmoid": SIGMOID,
+    "relu": Elementwise(_relu, _relu_slope),
+}
