@@ -8,6 +8,7 @@ import pytest
 
 import arrayfab as af
 from arrayfab.catalogue import VARIANTS
+from arrayfab.fabrications import Scaled
 from arrayfab.frozen import Gaussian
 from arrayfab.io import CheckpointError, matrices
 
@@ -184,13 +185,19 @@ def test_two_arrays_under_one_name_are_refused(path):
         af.save(path, {"a": (handed_in, np.ones(6)), "a.A": (ROLE, np.ones(6))})
 
 
+def test_a_sum_of_many_terms_comes_back(path):
+    many = sum([af.LowRank(r=1)] * 40)
+    loaded, _ = there_and_back(path, many, np.ones(many.num_parameters(2, 2)), 2, 2)[:2]
+    assert loaded == many
+
+
 def test_nesting_that_no_file_holds_is_refused(path):
     deep = af.Eye()
     for _ in range(31):
-        deep = 1.0 * deep
+        deep = Scaled(inner=deep, scale=1.0)
     assert there_and_back(path, deep, np.ones(0))[0] == deep
     for _ in range(500):
-        deep = 1.0 * deep
+        deep = Scaled(inner=deep, scale=1.0)
     with pytest.raises(ValueError, match="nested more than 32 deep"):
         af.save(path, {"it": (deep, np.ones(0))})
 

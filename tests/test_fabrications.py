@@ -16,6 +16,7 @@ import arrayfab as af
 from arrayfab.fabrications.base import nearest_factor
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Gaussian
+from arrayfab.structures import Diagonal
 
 halves = st.integers(1, 4).map(lambda half: 2 * half)
 leads = st.sampled_from([(), (1,), (2,), (2, 3)])
@@ -265,10 +266,22 @@ def test_what_is_no_fabrication_and_no_number_takes_no_part(operation):
         eval(operation, {"np": np, "f": af.LowRank()})
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiagonalAlone(af.Fabrication):
+    """``W = diag(v)``."""
+
+    def blocks(self, n, D):
+        return {"v": (n,)}
+
+    def matrix(self, n, D, v):
+        return Diagonal(v)
+
+
 def test_a_sum_in_half_precision_goes_on_beyond_what_the_dtype_counts():
-    # One learned number on the diagonal sees 7,500 rows of ones.
-    role = af.Reconciliation(fabrication=af.RandomMatrixAdaption(r=1), n=1, D=1)
-    frozen = {"A": np.ones((1, 1), np.float16), "B": np.ones((1, 1), np.float16)}
-    role = af.Reconciliation(fabrication=role.fabrication.with_frozen(**frozen), n=1, D=1, bias=True)
-    _, pullback = role.vjp(np.ones((7500, 1), np.float16), np.ones(3, np.float16))
-    np.testing.assert_array_equal(pullback(np.ones((7500, 1), np.float16))[1], np.full(3, 7500, np.float16))
+    role = af.Reconciliation(fabrication=DiagonalAlone(), n=2, D=2)
+    x = np.ones((7500, 2), np.float16)
+    _, pullback = role.vjp(x, np.ones(2, np.float16))
+    np.testing.assert_array_equal(pullback(x)[1], np.full(2, 7500, np.float16))
+    # The same over a batch of learned numbers.
+    _, pullback = role.vjp(x[:1], x)
+    np.testing.assert_array_equal(pullback(x[:, None, :])[0], np.full((1, 2), 7500, np.float16))
