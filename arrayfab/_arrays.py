@@ -36,6 +36,10 @@ class Backend:
         self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
         self._real_floating: dict[Any, bool] = {}
 
+    def apply(self, function: Callable, shape: tuple[int, ...], *arrays: Array) -> Array:
+        """A function of arrays, with a result of that shape."""
+        return function(*arrays)
+
     def is_real_floating(self, dtype) -> bool:
         known = self._real_floating.get(dtype)
         if known is None:
@@ -97,6 +101,13 @@ def is_half(dtype: Any) -> bool:
 def device_of(x: Array) -> Any:
     """The device on which ``x`` lives."""
     return "cpu" if type(x) is np.ndarray else array_api_compat.device(x)
+
+
+def native(x: Array) -> Array:
+    """An array in this machine's byte order; any other object as it is."""
+    if isinstance(x, np.ndarray) and not x.dtype.isnative:
+        return x.astype(x.dtype.newbyteorder("="))
+    return x
 
 
 def check_real_floating(owner: str, name: str, x: Array, wanted: Any = "float32") -> Backend:

@@ -1,8 +1,9 @@
-"""A property that is computed once, without a lock."""
+"""What is computed once, without a lock."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from functools import cached_property
@@ -27,4 +28,16 @@ else:
             return vars(instance).setdefault(self.name, self.compute(instance))
 
 
-__all__ = ["cached_property"]
+def remembered(known: dict, key: Any, make: Callable, most: int = 64) -> Any:
+    """``known[key]``, made where it is missing. What holds many things already forgets them first."""
+    try:
+        return known[key]
+    except KeyError:
+        pass
+    if len(known) >= most:
+        known.clear()
+    made = known[key] = make()
+    return made
+
+
+__all__ = ["cached_property", "remembered"]

@@ -15,25 +15,54 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
+from arrayfab._cached import cached_property
 from arrayfab._elementwise import FUNCTIONS
-from arrayfab.layer import Layer, Parameterless
-from arrayfab.structures.base import total
+from arrayfab.fabrications.blueprint import as_size
+from arrayfab.layer import Layer
+from arrayfab.ruled import Parameterless, Ruled, is_ruled, vjp_of
+from arrayfab.structures.numbers import total
 
 
-class _Composed:
-    """Layers that share one ``w``, which holds theirs one after the other."""
+class _Composed(Ruled):
+    """Layers that share one ``w``, which holds theirs one after the other.
+
+    Where all of them are ruled, so is the whole, and it runs as one program. Else they are called one by one.
+    """
 
     layers: Sequence[Layer]
 
     def __post_init__(self):
+        name = type(self).__name__
+        if not isinstance(self.layers, list | tuple) or not self.layers:
+            raise ValueError(f"{name}: layers must hold at least one layer, got {self.layers!r}")
         object.__setattr__(self, "layers", tuple(self.layers))
-        if not self.layers:
-            raise ValueError(f"{type(self).__name__}: layers must hold at least one layer, got none")
         for i, layer in enumerate(self.layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(
-                    f"{type(self).__name__}: layers[{i}] must be a role or layers composed, got {layer!r}"
-                )
+            if not isinstance(layer, Layer) or isinstance(layer, type):
+                raise TypeError(f"{name}: layers[{i}] must be a role or layers composed, got {layer!r}")
+
+    @property
+    def label(self):
+        return type(self).__name__
+
+    @cached_property
+    def is_whole(self) -> bool:
+        """Whether all layers are ruled, those of layers too."""
+        return all(is_ruled(layer) and getattr(layer, "is_whole", True) for layer in self.layers)
+
+    @cached_property
+    def holds_arrays(self):  # type: ignore[override]
+        return any(layer.holds_arrays for layer in self.layers)
+
+    @cached_property
+    def has_frozen(self):  # type: ignore[override]
+        return any(layer.has_frozen for layer in self.layers)
+
+    @cached_property
+    def streams(self):  # type: ignore[override]
+        return any(layer.streams for layer in self.layers)
+
+    def _frozen(self, w, backend):
+        return [held for layer in self.layers if layer.has_frozen for held in layer._frozen(w, backend)]
 
     def num_parameters(self) -> int:
         """The length of ``w``: those of the layers, added up."""
@@ -42,25 +71,35 @@ class _Composed:
     def init(self, *, rng: int | np.random.Generator | None = None, **options) -> Array:
         """Random learned numbers for all layers; the options are those of `Fabrication.init`."""
         rng = np.random.default_rng(rng)
-        return self._joined([layer.init(rng=rng, **options) for layer in self.layers])
+        parts = [layer.init(rng=rng, **options) for layer in self.layers]
+        return _joined(parts)
 
-    def _split(self, w):
-        edges = list(accumulate((layer.num_parameters() for layer in self.layers), initial=0))
-        if w is None and edges[-1] == 0:
-            return [None] * len(self.layers)
-        _arrays.backend_of(type(self).__name__, "w", w)
-        if w.shape[-1] != edges[-1]:
+    @cached_property
+    def _runs(self) -> list[slice]:
+        """Where in ``w`` the layers have their numbers."""
+        edges = accumulate((layer.num_parameters() for layer in self.layers), initial=0)
+        return [slice(start, stop) for start, stop in pairwise(edges)]
+
+    def _parts(self, w):
+        """The layers with their numbers."""
+        if w is None and self._length == 0:
+            return [(layer, None) for layer in self.layers]
+        _arrays.backend_of(self.label, "w", w)
+        if tuple(w.shape[-1:]) != (self._length,):
             raise ValueError(
-                f"{type(self).__name__}: w must hold {edges[-1]} numbers along its last axis, "
+                f"{self.label}: w must hold {self._length} numbers along its last axis, "
                 f"got shape {tuple(w.shape)}"
             )
-        return [w[..., start:stop] for start, stop in pairwise(edges)]
+        return [(layer, w[..., run]) for layer, run in zip(self.layers, self._runs, strict=True)]
 
-    def _joined(self, parts):
-        parts = [part for part in parts if part is not None]
-        if not parts:
-            return None
-        return _arrays.backend_of(type(self).__name__, "w", parts[0]).xp.concat(parts, axis=-1)
+    def _vjp(self, layer, backend, x, w, frozen, wrt):
+        """A layer's result and pullback, by its rule where the whole is ruled."""
+        if self.is_whole:
+            return layer._rule(backend, x, w, frozen, wrt)
+        return vjp_of(layer, x, w, wrt) if wrt else (layer(x, w), None)
+
+    def _jvp(self, layer, backend, x, w, dx, dw, frozen):
+        return layer._push(backend, x, w, dx, dw, frozen) if self.is_whole else layer.jvp(x, w, dx, dw)
 
 
 @dataclass(frozen=True)
@@ -82,32 +121,51 @@ class Sequential(_Composed):
 
     layers: Sequence[Layer]
 
-    def __call__(self, x, w: Array):
-        """The last layer's result."""
-        for layer, part in zip(self.layers, self._split(w), strict=True):
-            x = layer(x, part)
-        return x
+    @cached_property
+    def core(self):  # type: ignore[override]
+        # A layer that gives fewer axes than it takes needs the more of them in front.
+        needed, given = 1, 0
+        for layer in self.layers:
+            needed = max(needed, layer.core - given)
+            given += layer.given - layer.core
+        return needed
 
-    def vjp(self, x, w: Array):
-        """The result and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``."""
-        pulls = []
-        for layer, part in zip(self.layers, self._split(w), strict=True):
-            x, pull = layer.vjp(x, part)
-            pulls.append(pull)
+    @property
+    def given(self):
+        return self.core + sum(layer.given - layer.core for layer in self.layers)
+
+    @property
+    def inputs(self):
+        return self.layers[0].inputs
+
+    @property
+    def outputs(self):
+        return self.layers[-1].outputs
+
+    def _check_inputs(self, shapes):
+        self.layers[0]._check_inputs(shapes)
+
+    def _rule(self, backend, x, w, frozen, wrt):
+        pulls, moves = [], "x" in wrt  # whether what comes in depends on what a gradient is wanted of
+        for layer, part in self._parts(w):
+            learns = "w" in wrt and layer.num_parameters() > 0
+            wanted = "x" * moves + "w" * learns
+            x, pull = self._vjp(layer, backend, x, part, frozen, wanted)
+            pulls.append(pull if wanted else None)
+            moves = moves or learns
 
         def sequential_pullback(grad):
             grads = []
             for pull in reversed(pulls):
-                grad, grad_w = pull(grad)
+                grad, grad_w = (None, None) if pull is None else pull(grad)
                 grads.append(grad_w)
-            return grad, self._joined(grads[::-1])
+            return grad if "x" in wrt else None, _joined(grads[::-1]) if "w" in wrt else None
 
         return x, sequential_pullback
 
-    def jvp(self, x, w: Array, dx, dw: Array):
-        """The result and its derivative in the direction ``(dx, dw)``."""
-        for layer, part, dpart in zip(self.layers, self._split(w), self._split(dw), strict=True):
-            x, dx = layer.jvp(x, part, dx, dpart)
+    def _push(self, backend, x, w, dx, dw, frozen):
+        for (layer, part), (_, dpart) in zip(self._parts(w), self._parts(dw), strict=True):
+            x, dx = self._jvp(layer, backend, x, part, dx, dpart, frozen)
         return x, dx
 
 
@@ -127,25 +185,54 @@ class Parallel(_Composed):
 
     layers: Sequence[Layer]
 
-    def __call__(self, x, w: Array):
-        """The list of the layers' results."""
-        return [layer(x, part) for layer, part in zip(self.layers, self._split(w), strict=True)]
+    @cached_property
+    def core(self):  # type: ignore[override]
+        return max(layer.core for layer in self.layers)
 
-    def vjp(self, x, w: Array):
-        """The results and their pullback, ``pullback([grad_y₁, …]) → (grad_x, grad_w)``."""
-        pairs = [layer.vjp(x, part) for layer, part in zip(self.layers, self._split(w), strict=True)]
+    @property
+    def given(self):
+        return self.core + max(layer.given - layer.core for layer in self.layers)
+
+    @property
+    def inputs(self):
+        return self.layers[0].inputs
+
+    @property
+    def outputs(self):
+        return [layer.outputs for layer in self.layers]
+
+    def _check_inputs(self, shapes):
+        for layer in self.layers:
+            layer._check_inputs(shapes)
+
+    def _rule(self, backend, x, w, frozen, wrt):
+        pairs = [self._vjp(layer, backend, x, part, frozen, wrt) for layer, part in self._parts(w)]
 
         def parallel_pullback(grads):
+            grads = _as_many(self, grads)
             pulled = [pull(grad) for (_, pull), grad in zip(pairs, grads, strict=True)]
-            return _added([grad_x for grad_x, _ in pulled]), self._joined([grad_w for _, grad_w in pulled])
+            grad_x = _added([grad_x for grad_x, _ in pulled]) if "x" in wrt else None
+            return grad_x, _joined([grad_w for _, grad_w in pulled]) if "w" in wrt else None
 
         return [y for y, _ in pairs], parallel_pullback
 
-    def jvp(self, x, w: Array, dx, dw: Array):
-        """The results and their derivatives in the direction ``(dx, dw)``."""
-        parts = zip(self.layers, self._split(w), self._split(dw), strict=True)
-        pairs = [layer.jvp(x, part, dx, dpart) for layer, part, dpart in parts]
+    def _push(self, backend, x, w, dx, dw, frozen):
+        parts = zip(self._parts(w), self._parts(dw), strict=True)
+        pairs = [self._jvp(layer, backend, x, part, dx, dpart, frozen) for (layer, part), (_, dpart) in parts]
         return [y for y, _ in pairs], [dy for _, dy in pairs]
+
+
+def _joined(parts):
+    """The numbers of several layers as one vector; those without any have None."""
+    parts = [part for part in parts if part is not None]
+    return _arrays.backend_of("layers", "w", parts[0]).xp.concat(parts, axis=-1) if parts else None
+
+
+def _as_many(layer, grads):
+    if not isinstance(grads, list | tuple) or len(grads) != len(layer.layers):
+        got = len(grads) if isinstance(grads, list | tuple) else type(grads).__name__
+        raise ValueError(f"{layer.label}: grad_y must be a list of {len(layer.layers)} cotangents, got {got}")
+    return grads
 
 
 def _added(grads):
@@ -165,29 +252,13 @@ class Pointwise(Parameterless):
         if self.function not in FUNCTIONS:
             raise ValueError(f"Pointwise: function must be one of {list(FUNCTIONS)}, got {self.function!r}")
 
-    def __call__(self, x: Array, w: Array | None = None) -> Array:
-        """The function of every entry."""
-        return FUNCTIONS[self.function].value(_arrays.check_real_floating(str(self), "x", x).xp, x)
-
-    def vjp(self, x: Array, w: Array | None = None):
-        """The result and its pullback, ``pullback(grad_y) → (grad_x, None)``."""
-        y, slope = self._with_slope(x)
+    def _map(self, backend, x):
+        value, slope = FUNCTIONS[self.function]
 
         def pointwise_pullback(grad_y):
-            _arrays.check_alike(str(self), "y", y, "grad_y", grad_y)
-            _arrays.check_shape(str(self), "grad_y", grad_y, tuple(y.shape))
-            return grad_y * slope, None
+            return grad_y * slope(backend.xp, x)
 
-        return y, pointwise_pullback
-
-    def jvp(self, x: Array, w: Array | None, dx: Array, dw: Array | None = None) -> tuple[Array, Array]:
-        """The result and its derivative in the direction ``dx``."""
-        y, slope = self._with_slope(x)
-        return y, dx * slope
-
-    def _with_slope(self, x):
-        y = self(x)
-        return y, FUNCTIONS[self.function].slope(_arrays.backend_of(str(self), "x", x).xp, x)
+        return value(backend.xp, x), pointwise_pullback
 
 
 @dataclass(frozen=True)
@@ -205,24 +276,37 @@ class Reshape(Parameterless):
     before: tuple[int, ...]
     after: tuple[int, ...]
 
+    is_linear = True
+
     def __post_init__(self):
+        for name in ("before", "after"):
+            sizes = getattr(self, name)
+            if not isinstance(sizes, list | tuple):
+                raise TypeError(f"Reshape: {name} must be a tuple of sizes, got {sizes!r}")
+            checked = tuple(as_size("Reshape", f"every entry of {name}", size) for size in sizes)
+            object.__setattr__(self, name, checked)
         if math.prod(self.before) != math.prod(self.after):
             raise ValueError(f"Reshape: {self.before} does not hold as many numbers as {self.after}")
 
-    def __call__(self, x: Array, w: Array | None = None) -> Array:
-        """The same numbers in the other shape."""
-        lead = tuple(x.shape)[: max(x.ndim - len(self.before), 0)]
-        _arrays.check_shape(str(self), "x", x, (*lead, *self.before))
-        return _arrays.backend_of(str(self), "x", x).reshape(x, (*lead, *self.after))
+    @property
+    def core(self):  # type: ignore[override]
+        return len(self.before)
 
-    def vjp(self, x: Array, w: Array | None = None):
-        """The result and its pullback, ``pullback(grad_y) → (grad_x, None)``."""
+    @property
+    def given(self):
+        return len(self.after)
+
+    def _check_inputs(self, shapes):
+        (shape,) = shapes
+        if len(shape) < len(self.before) or shape[len(shape) - len(self.before) :] != self.before:
+            raise ValueError(
+                f"{self}: x must have shape (..., {', '.join(map(str, self.before))}), got {shape}"
+            )
+
+    def _map(self, backend, x):
+        lead, shape = tuple(x.shape[: x.ndim - len(self.before)]), tuple(x.shape)
 
         def reshape_pullback(grad_y):
-            return Reshape(self.after, self.before)(grad_y), None
+            return backend.reshape(grad_y, shape)
 
-        return self(x), reshape_pullback
-
-    def jvp(self, x: Array, w: Array | None, dx: Array, dw: Array | None = None) -> tuple[Array, Array]:
-        """The result and its derivative in the direction ``dx``."""
-        return self(x), self(dx)
+        return backend.reshape(x, (*lead, *self.after)), reshape_pullback

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
-from arrayfab import _arrays
 from arrayfab._arrays import Array
 
 
 @runtime_checkable
 class Layer(Protocol):
-    """What can be composed and trained: every role, and what is composed of such."""
+    """What can be composed and trained: every role, and what is composed of such.
+
+    The ``vjp`` of arrayfab's own layers takes a keyword beside, `wrt <arrayfab.ruled.Ruled.vjp>`.
+    """
 
     def num_parameters(self) -> int:
         """The length of ``w``."""
@@ -27,17 +28,3 @@ class Layer(Protocol):
 
     def jvp(self, x, w: Array, dx, dw: Array) -> tuple[Any, Any]:
         """The result and its derivative in the direction ``(dx, dw)``."""
-
-
-class Parameterless:
-    """The part of the protocol that layers without learned numbers share."""
-
-    def num_parameters(self) -> int:
-        """Zero."""
-        return 0
-
-    def init(
-        self, *, xp: ModuleType | None = None, dtype: Any = None, device: Any = None, **options
-    ) -> Array:
-        """No numbers, an array of shape ``(0,)``."""
-        return _arrays.namespace(xp).zeros((0,), dtype=dtype, device=device)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import arrayfab as af
 from arrayfab import _arrays
-from arrayfab.roles import prepared
+from arrayfab.roles import formula_of
 from arrayfab.structures import Chain, Dense, Numbers
 from arrayfab.structures.chain import ReadOnce, associate
 
@@ -53,9 +53,9 @@ kinds = pytest.mark.parametrize("kind", ["attribute", "instance"])
 @kinds
 @pytest.mark.parametrize(("b", "m"), [(36, 48), (60, 50), (400, 700), (700, 400)])
 def test_a_bilinear_form_of_low_rank_multiplies_only_thin_matrices(fabrication, kind, b, m):
-    call = prepared(bilinear(kind, fabrication, b, m), ((b, m),), False)
-    assert isinstance(call.blueprint.structure, Chain)
-    outer = call.blueprint.structure.plan()
+    structure = formula_of(bilinear(kind, fabrication, b, m), ((b, m),)).structure
+    assert isinstance(structure, Chain)
+    outer = structure.plan()
     plans = [plan for plan in plans_within(outer) if plan.operands and plan is not outer]
     assert all(min(plan.shape) <= 3 for plan in plans if plan.shape != (b, m))
     assert not {(m, m), (b, b)} & {plan.shape for plan in plans}
@@ -65,8 +65,8 @@ def test_a_bilinear_form_of_low_rank_multiplies_only_thin_matrices(fabrication, 
 @kinds
 def test_products_with_the_data_are_merged_where_they_are_large(fabrication, kind):
     for (b, m), is_merged in (((36, 48), True), ((20, 24), False)):
-        call = prepared(bilinear(kind, fabrication, b, m), ((b, m),), False)
-        assert isinstance(call.blueprint.structure.plan(), ReadOnce) == is_merged
+        structure = formula_of(bilinear(kind, fabrication, b, m), ((b, m),)).structure
+        assert isinstance(structure.plan(), ReadOnce) == is_merged
 
 
 def peak(function):

@@ -13,7 +13,8 @@ from arrayfab import frozen
 from arrayfab.fabrications import base
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Frozen, Gaussian
-from arrayfab.roles import prepared
+from arrayfab.roles import formula_of
+from arrayfab.ruled import programs_of
 from arrayfab.structures import (
     Chain,
     Dense,
@@ -51,11 +52,11 @@ ROLES = {
 @pytest.fixture
 def small_tiles(request, monkeypatch):
     """Tiles so small that every block takes several of them."""
-    for plans in (blueprint, prepared):
+    for plans in (blueprint, formula_of, programs_of):
         plans.forget()
     monkeypatch.setattr(streamed, "TILE", getattr(request, "param", 7))
     yield
-    for plans in (blueprint, prepared):
+    for plans in (blueprint, formula_of, programs_of):
         plans.forget()
 
 
@@ -167,11 +168,9 @@ def test_no_association_forms_a_streamed_matrix():
     role = af.BilinearInterdependence(
         fabrication=af.RandomMatrixAdaption(r=64, storage="streamed"), b=1 << 15
     )
-    call = prepared(role, ((1 << 15, 4),), False)
-    assert isinstance(call.blueprint.structure, Chain)
-    assert "Formed" not in {
-        type(p).__name__ for p in plans(call.blueprint.structure.plan()) if holds_streamed(p)
-    }
+    structure = formula_of(role, ((1 << 15, 4),)).structure
+    assert isinstance(structure, Chain)
+    assert "Formed" not in {type(p).__name__ for p in plans(structure.plan()) if holds_streamed(p)}
 
 
 def plans(plan):

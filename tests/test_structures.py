@@ -22,15 +22,15 @@ from arrayfab.structures import (
     Sigmoid,
     Streamed,
     add,
-    base,
     chain,
     hadamard,
     kron,
-    kronecker,
+    layout,
     reshaped,
     side_by_side,
     streamed,
 )
+from arrayfab.structures.numbers import prime
 
 
 @pytest.fixture(autouse=True, scope="module", params=["as they are", "of a few numbers"])
@@ -39,8 +39,8 @@ def tiles_and_runs(request):
     with ExitStack() as patches:
         patches.enter_context(mock.patch.object(streamed, "TILE", 7))
         if request.param == "of a few numbers":
-            for module, name in ((base, "RUN"), (base, "CALL"), (base, "SHORT"), (kronecker, "CALL")):
-                patches.enter_context(mock.patch.object(module, name, 2))
+            for name, value in {"RUN": 2, "CALL": 2, "SHORT": 2, "MANY": 0}.items():
+                patches.enter_context(mock.patch.object(layout, name, value))
         yield
 
 
@@ -154,7 +154,7 @@ def examples(draw):
 @contextmanager
 def thin(width):
     """A library in which arrays of no more columns than ``width`` are thin."""
-    with mock.patch.object(base, "THIN", width), mock.patch("arrayfab.structures.chain.THIN", width):
+    with mock.patch.object(layout, "THIN", width):
         yield
 
 
@@ -211,7 +211,7 @@ def test_tangent_is_the_derivative(example):
     if example.structure.tangent is None:
         assert not example.structure.learned
         return
-    primed = {base.prime(name): d for name, d in zip(example.names, directions, strict=True)}
+    primed = {prime(name): d for name, d in zip(example.names, directions, strict=True)}
     dW = example.structure.tangent.dense(example.numbers.with_arrays(primed))[0]
     expected = derivative(formula, given_arrays, directions, True)
     assert_equal(spread(dW, expected.shape[:-2]), expected)
@@ -292,8 +292,8 @@ def test_side_by_side_equals_the_concatenation():
     ids=["A", "Aᵀ", "narrowing A", "narrowing Aᵀ", "A ⊗ B", "Aᵀ ⊗ Bᵀ"],
 )
 def test_many_rows_in_runs_give_what_they_give_at_once(structure, monkeypatch):
-    monkeypatch.setattr(base, "RUN", 64)
-    monkeypatch.setattr(base, "SHORT", 1)
+    monkeypatch.setattr(layout, "RUN", 64)
+    monkeypatch.setattr(layout, "SHORT", 1)
     shapes = {leaf.name: leaf.T.shape if leaf.is_transposed else leaf.shape for leaf in structure.leaves}
     arrays, moves = ({name: integers(seed, *shape) for name, shape in shapes.items()} for seed in (1, 2))
     x, gy = integers(3, 64, structure.shape[0]), integers(4, 64, structure.shape[1])
@@ -352,12 +352,12 @@ def test_reads_of_one_array_inside_one_another_keep_their_cotangents_apart():
     T, U = c @ F @ a, a.T @ F @ c.T
     structure = a @ (T @ s @ T + 2.0 * (T @ s @ T)) @ s @ U @ s @ T @ c
     arrays = {h.name: integers(i, *h.shape) for i, h in enumerate((a, F, c, s))}
-    moves = {base.prime(name): integers(9 + i, *v.shape) for i, (name, v) in enumerate(arrays.items())}
+    moves = {prime(name): integers(9 + i, *v.shape) for i, (name, v) in enumerate(arrays.items())}
     numbers = Numbers(_arrays.backend_of("test", "w", np.zeros(1)), arrays | moves, np.zeros(1))
     u = integers(5, n, n)
     _, pullback = structure.dense(numbers)
     cotangents = Cotangents(numbers)
     pullback(u, cotangents)
     forward = np.sum(u * structure.tangent.dense(numbers)[0])
-    backward = sum(np.sum(cotangents.take(k, v.shape) * moves[base.prime(k)]) for k, v in arrays.items())
+    backward = sum(np.sum(cotangents.take(k, v.shape) * moves[prime(k)]) for k, v in arrays.items())
     np.testing.assert_allclose(backward, forward, rtol=1e-12)

@@ -20,7 +20,8 @@ from arrayfab import (
 )
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import cache
-from arrayfab.roles import prepared
+from arrayfab.roles import formula_of
+from arrayfab.ruled import programs_of
 from arrayfab.structures import Chain, Dense, Structure, Sum
 
 THREADS, CALLS = 8, 24
@@ -59,7 +60,7 @@ def threads_that_take_turns_often():
 def test_threads_that_share_a_role_get_what_one_alone_gets(role):
     steps = [step(role, np.random.default_rng(seed)) for seed in range(CALLS)]
     alone = [call() for call in steps]
-    for made in (prepared, blueprint):
+    for made in (programs_of, formula_of, blueprint):
         made.forget()
     cache.clear()
     with ThreadPoolExecutor(THREADS) as pool:

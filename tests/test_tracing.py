@@ -2,8 +2,6 @@
 
 import operator
 import tracemalloc
-from importlib import import_module
-from itertools import product
 
 import numpy as np
 import pytest
@@ -12,34 +10,39 @@ from namespaces import ENTRIES
 
 from arrayfab import Full, LowRank, RandomMatrixAdaption, Reconciliation, _arrays
 from arrayfab._arrays import backend_of
-from arrayfab.roles import prepared
-from arrayfab.structures.tracing import ELEMENTWISE, Interpreted, Program, traced
+from arrayfab.programs import ELEMENTWISE, Interpreted, Program, traced
+from arrayfab.roles import formula_of
+from arrayfab.ruled import MOST_PROGRAMS, programs_of
+from arrayfab.structures import layout
 
 NUMPY = backend_of("test", "x", np.zeros(1))
 
 
 def results(program, arrays):
-    """The value, alone and with what is kept, and the gradients, of which the second call gives the same."""
-    y, kept = program.linearize(*arrays)
+    """The value with what is kept, and the gradients, of which the second call gives the same."""
+    (y,), kept = program.linearize(*arrays)
     u = np.cos(np.arange(y.size, dtype=y.dtype)).reshape(y.shape)
     gradients = program.pullback(*kept, u)
     for once, again in zip(gradients, program.pullback(*kept, u), strict=True):
         np.testing.assert_array_equal(once, again)
-    return [program.value(*arrays), y, *gradients]
+    return [y, *gradients]
+
+
+def forget():
+    for made in (programs_of, formula_of):
+        made.forget()
 
 
 @pytest.fixture(params=["as they are", "of a few numbers", "of a few numbers by MKL"])
 def products(request, monkeypatch):
     """Products that are laid out as small ones are, and as large ones; and as they are for another BLAS."""
-    prepared.forget()
+    forget()
     monkeypatch.setattr(NUMPY, "in_runs", "MKL" not in request.param)
     if request.param != "as they are":
-        for module, name in product(("base", "chain", "kronecker"), ("RUN", "CALL", "SHORT", "THIN")):
-            module = import_module(f"arrayfab.structures.{module}")
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, 2)
+        for name, value in {"RUN": 2, "CALL": 2, "SHORT": 2, "THIN": 2, "MANY": 0}.items():
+            monkeypatch.setattr(layout, name, value)
     yield
-    prepared.forget()
+    forget()
 
 
 @by_role
@@ -51,13 +54,15 @@ def test_every_role_of_every_variant_is_written_down_and_gives_the_same_bits(rol
     role = role_case.build(case.build(*role_case.matrix_shape))
     xs = [rng.standard_normal((2, *shape)) for shape in role_case.x_shapes]
     w = rng.standard_normal((*w_lead, role_case.length(case)))
-    call, backend, arrays = role._bind(role_case.packed(xs), w)
-    program = call.program(backend, w)
-    assert isinstance(program, Program)
-    asked = results(Interpreted(call._vjp, backend), arrays)
-    for a, b in zip(results(program, arrays), asked, strict=True):
+    entered = role._enter("xw", role_case.packed(xs), w)
+    assert isinstance(entered.program, Program)
+    asked = results(Interpreted(role._flat_rule("xw"), entered.backend), entered.arrays)
+    for a, b in zip(results(entered.program, entered.arrays), asked, strict=True):
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
         np.testing.assert_array_equal(a, b)
+    value = role._enter("value", role_case.packed(xs), w)
+    assert isinstance(value.program, Program)
+    np.testing.assert_array_equal(value.program.value(*value.arrays)[0], asked[0])
 
 
 #: Where arrays are numbers; Dask puts off what it does, and cannot reshape across its chunks.
@@ -71,11 +76,12 @@ def test_programs_speak_the_standard_alone(namespace, role_case, case, w_lead):
     role = role_case.build(case.build(*role_case.matrix_shape))
     xs = [namespace.asarray(integers(i, *shape)) for i, shape in enumerate(role_case.x_shapes)]
     w = namespace.asarray(integers(9, *w_lead, role_case.length(case)))
-    call, backend, arrays = role._bind(role_case.packed(xs), w)
-    program = traced(call._vjp, backend, w, [tuple(array.shape) for array in arrays])
+    entered = role._enter("xw", role_case.packed(xs), w)
+    rule, arrays = role._flat_rule("xw"), entered.arrays
+    program = traced(rule, entered.backend, arrays, [tuple(array.shape) for array in arrays], True)
     assert isinstance(program, Program)
-    asked = Interpreted(call._vjp, backend)
-    (y, kept), (expected, pull) = program.linearize(*arrays), asked.linearize(*arrays)
+    asked = Interpreted(rule, entered.backend)
+    ((y,), kept), ((expected,), pull) = program.linearize(*arrays), asked.linearize(*arrays)
     pairs = [(y, expected), *zip(program.pullback(*kept, y), asked.pullback(*pull, y), strict=True)]
     for a, b in pairs:
         assert a.dtype == b.dtype
@@ -111,20 +117,19 @@ def test_arrays_may_lie_in_memory_in_any_way_and_change_after_a_pullback_is_made
 def test_programs_for_ever_new_shapes_are_not_kept_for_ever():
     role = Reconciliation(fabrication=LowRank(r=1), n=2, D=3)
     x = np.ones((4, 3))
-    for count in range(1, 130):
+    for count in range(1, 2 * MOST_PROGRAMS):
         assert role(x, np.ones((count, 5))).shape == (count, 4, 2)
-    assert len(role._bind(x, np.ones((1, 5)))[0]._programs) <= 64
+    assert len(role._programs) <= MOST_PROGRAMS
 
 
 def test_what_is_drawn_on_the_way_is_not_written_down():
     role = Reconciliation(fabrication=RandomMatrixAdaption(r=40, storage="streamed"), n=1 << 15, D=2)
-    call, backend, arrays = role._bind(np.ones((1, 2)), role.init(rng=0))
-    assert isinstance(call.program(backend, arrays[0]), Interpreted)
+    assert isinstance(role._enter("value", np.ones((1, 2)), role.init(rng=0)).program, Interpreted)
 
 
 def linear(xp, x, a):
     """``y = x a`` and its pullback."""
-    return x @ a, lambda g: (g @ xp.mT(a), xp.mT(x) @ g)
+    return (x @ a,), lambda g: (g @ xp.mT(a), xp.mT(x) @ g)
 
 
 def looking(xp, x, a):
@@ -152,7 +157,7 @@ def permuting(xp, x, a):
 
 
 def multiplying_by_numpy(xp, x, a):
-    return np.dot(x, a), linear(xp, x, a)[1]
+    return (np.dot(x, a),), linear(xp, x, a)[1]
 
 
 def mixing(xp, x, a):
@@ -242,13 +247,17 @@ class Keeping:
     ],
 )
 def test_what_is_no_function_of_shapes_is_not_written_down(formula):
-    assert traced(formula, NUMPY, np.ones((3, 2)), [(3, 2), (2, 2)]) is None
+    assert written(formula, np.ones((3, 2)), np.ones((2, 2))) is None
+
+
+def written(formula, *arrays):
+    return traced(formula, NUMPY, arrays, [array.shape for array in arrays], True)
 
 
 def test_what_belongs_to_another_tape_is_not_written_down():
     formula = Keeping()
-    assert traced(formula, NUMPY, np.ones((3, 2)), [(3, 2), (2, 2)])
-    assert traced(formula, NUMPY, np.ones((3, 2)), [(3, 2), (2, 2)]) is None
+    assert written(formula, np.ones((3, 2)), np.ones((2, 2)))
+    assert written(formula, np.ones((3, 2)), np.ones((2, 2))) is None
 
 
 @pytest.mark.parametrize("name", sorted(ELEMENTWISE))
@@ -259,13 +268,12 @@ def test_functions_of_every_entry_are_written_down(name):
     def formula(xp, x, row):
         f = getattr(xp.xp, name)
         if name == "where":
-            return f(x == 0.5, x, row), lambda g: (g, row)
-        return (f(x, row) if binary else f(x)), lambda g: (g, row)
+            return (f(x == 0.5, x, row),), lambda g: (g, row)
+        return (f(x, row) if binary else f(x),), lambda g: (g, row)
 
     x, row = np.linspace(0.25, 0.75, 6).reshape(3, 2), np.asarray([[0.5, 0.25]])
     expected = function(x == 0.5, x, row) if name == "where" else function(*((x, row) if binary else (x,)))
-    program = traced(formula, NUMPY, x, [x.shape, row.shape])
-    np.testing.assert_array_equal(program.value(x, row), expected)
+    np.testing.assert_array_equal(written(formula, x, row).value(x, row)[0], expected)
 
 
 @pytest.mark.parametrize(
@@ -283,8 +291,8 @@ def test_functions_of_every_entry_are_written_down(name):
 )
 def test_operators_are_written_down(formula):
     x, a = integers(1, 3, 2) + 9.0, integers(2, 1, 2) + 9.0
-    program = traced(lambda xp, x, a: (formula(x, a), lambda g: (g,)), NUMPY, x, [x.shape, a.shape])
-    np.testing.assert_array_equal(program.value(x, a), formula(x, a))
+    program = written(lambda xp, x, a: ((formula(x, a),), lambda g: (g,)), x, a)
+    np.testing.assert_array_equal(program.value(x, a)[0], formula(x, a))
 
 
 def test_an_array_is_let_go_of_as_soon_as_nothing_reads_it():
@@ -294,10 +302,10 @@ def test_an_array_is_let_go_of_as_soon_as_nothing_reads_it():
         y = x
         for _ in range(10):
             y = 2.0 * y
-        return y, lambda g: (g,)
+        return (y,), lambda g: (g,)
 
     x = np.ones(100_000)
-    program = traced(formula, NUMPY, x, [x.shape])
+    program = written(formula, x)
     program.value(x)
     tracemalloc.start()
     program.value(x)
@@ -312,10 +320,10 @@ def test_what_is_summed_up_for_one_gradient_is_let_go_of_before_the_next_is_made
             second = 2.0 * g
             return xp.sum(x * g, axis=0), second
 
-        return x, pullback
+        return (x,), pullback
 
     x = np.ones((1_000, 100))
-    program = traced(formula, NUMPY, x, [x.shape])
+    program = written(formula, x)
     _, kept = program.linearize(x)
     program.pullback(*kept, x)
     tracemalloc.start()
@@ -336,25 +344,25 @@ def test_what_is_written_twice_is_computed_once_and_what_nothing_needs_not_at_al
 
     def formula(xp, x):
         _ = x - 1.0
-        return (x + 1.0) * (x + 1.0), lambda g: (g * (x + 1.0) * 2.0,)
+        return ((x + 1.0) * (x + 1.0),), lambda g: (g * (x + 1.0) * 2.0,)
 
     x = np.ones(3).view(Counted)
-    program = traced(formula, NUMPY, np.ones(3), [x.shape])
-    y, kept = program.linearize(x)
+    program = written(formula, np.ones(3))
+    (y,), kept = program.linearize(x)
     assert counted == [np.add, np.multiply]
     program.pullback(*kept, y)
     assert counted == [np.add, np.multiply, np.multiply, np.multiply]
 
 
 def test_an_array_transposed_twice_is_the_array():
-    program = traced(lambda xp, x: (x.mT.mT + 0.0, lambda g: (g,)), NUMPY, np.ones(1), [(2, 3)])
-    assert [line.text for line in program._forward][-1] == "x0 + 0.0"
+    program = written(lambda xp, x: ((x.mT.mT + 0.0,), lambda g: (g,)), np.ones((2, 3)))
+    assert [line.text for line in program.forward][-1] == "x0 + 0.0"
 
 
 def test_a_role_of_plain_matrices_costs_one_product_and_its_views():
     """The least that a program can be: split, reshape, multiply."""
     role = Reconciliation(fabrication=Full(), n=2, D=3)
-    call, backend, arrays = role._bind(np.ones((4, 3)), np.ones(6))
-    program = call.program(backend, arrays[0])
-    lines = [line.text.partition("(")[0].partition("[")[0] for line in program._forward]
-    assert lines == ["x0", "reshape", "mT", "x1 @ t2"]
+    program = role._enter("value", np.ones((4, 3)), np.ones(6)).program
+    lines = [line.text.partition("(")[0].partition("[")[0] for line in program.forward]
+    assert lines == ["x1.shape", "x0", "reshape", "mT", "x1 @ t3"]
+    assert "shape" not in program.value.__code__.co_names

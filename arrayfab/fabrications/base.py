@@ -210,8 +210,11 @@ class Fabrication:
             raise ZeroDivisionError(f"{self}: cannot be divided by zero")
         return self * (1.0 / float(divisor))
 
-    def _parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict, Structure]:
-        """Learned shapes, frozen matrices and the formula, with names prefixed."""
+    def parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict, Structure]:
+        """Learned shapes, frozen matrices and the formula at one shape, with names prefixed.
+
+        What composes fabrications overrides it; a variant gives `blocks` and `matrix`.
+        """
         learned = {name: self._as_matrix(name, shape) for name, shape in self.blocks(n, D).items()}
         frozen, holes = self._frozen_parts(n, D, prefix)
         if both := learned.keys() & holes.keys():
@@ -293,8 +296,8 @@ class SumOf(Fabrication):
     def holds_arrays(self):  # type: ignore[override]
         return any(term.holds_arrays for term in self.terms)
 
-    def _parts(self, n, D, prefix):
-        parts = [term._parts(n, D, f"{prefix}{i}.") for i, term in enumerate(self.terms)]
+    def parts(self, n, D, prefix):
+        parts = [term.parts(n, D, f"{prefix}{i}.") for i, term in enumerate(self.terms)]
         learned = {name: shape for part in parts for name, shape in part[0].items()}
         frozen = {name: matrix for part in parts for name, matrix in part[1].items()}
         return learned, frozen, add(*(part[2] for part in parts))
@@ -311,7 +314,7 @@ class Scaled(Fabrication):
         if not isinstance(self.inner, Fabrication):
             raise TypeError(f"Scaled: inner must be a Fabrication, got {self.inner!r}")
         if not (isinstance(self.scale, Real) and math.isfinite(self.scale)):
-            raise ValueError(f"{self.inner}: a scale must be a finite number, got {self.scale!r}")
+            raise ValueError(f"{self.inner}: a scale must be finite, got {self.scale!r}")
         object.__setattr__(self, "scale", float(self.scale))
 
     def __mul__(self, scale: float) -> Fabrication:
@@ -323,8 +326,8 @@ class Scaled(Fabrication):
     def holds_arrays(self):  # type: ignore[override]
         return self.inner.holds_arrays
 
-    def _parts(self, n, D, prefix):
-        learned, frozen, structure = self.inner._parts(n, D, prefix)
+    def parts(self, n, D, prefix):
+        learned, frozen, structure = self.inner.parts(n, D, prefix)
         return learned, frozen, self.scale * structure
 
 
@@ -349,8 +352,8 @@ class WithFrozen(Fabrication):
     def __hash__(self) -> int:
         return hash(self._key())
 
-    def _parts(self, n, D, prefix):
-        learned, frozen, structure = self.inner._parts(n, D, prefix)
+    def parts(self, n, D, prefix):
+        learned, frozen, structure = self.inner.parts(n, D, prefix)
         for name, array in self.arrays.items():
             if prefix + name not in frozen:
                 raise ValueError(

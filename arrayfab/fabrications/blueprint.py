@@ -14,7 +14,7 @@ from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend, is_integer
 from arrayfab.frozen import Frozen, Stream, cache
 from arrayfab.structures import Cotangents, Numbers, Streamed, Structure
-from arrayfab.structures.base import prime
+from arrayfab.structures.numbers import prime
 
 if TYPE_CHECKING:
     from arrayfab.fabrications.base import Fabrication
@@ -158,7 +158,7 @@ class Plans:
 def blueprint(fabrication: Fabrication, n: int, D: int) -> Blueprint:
     """The blueprint of a fabrication at one shape; built once."""
     n, D = as_size(fabrication, "n", n), as_size(fabrication, "D", D)
-    return Blueprint(str(fabrication), *fabrication._parts(n, D, ""))
+    return Blueprint(str(fabrication), *fabrication.parts(n, D, ""))
 
 
 def as_size(owner: Any, name: str, value: Any) -> int:

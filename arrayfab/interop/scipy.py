@@ -166,7 +166,7 @@ def _matrix_of(role: Role, w: Array | None) -> StructuredMatrix:
         raise TypeError(f"aslinearoperator: {role} is not linear in its data; see jacobian(..., wrt='x')")
     if w is None:
         raise TypeError(f"aslinearoperator: {role} needs its learned numbers w")
-    W = role.fabrication.fabricate(w, *role._matrix_shape())
+    W = role.fabrication.fabricate(w, *role.matrix_shape)
     return W.T if isinstance(role, ParameterizedInterdependence) else W
 
 

@@ -40,7 +40,7 @@ def matrices(value: Any, shape: tuple[int, ...] | None = None, at: str = "") -> 
     if isinstance(value, Fabrication):
         yield Matrix(at, value, shape)
     elif isinstance(value, Role):
-        yield Matrix(path(at, "fabrication"), value.fabrication, value._matrix_shape())
+        yield Matrix(path(at, "fabrication"), value.fabrication, value.matrix_shape)
     elif isinstance(value, tuple):
         for i, item in enumerate(value):
             yield from matrices(item, None, path(at, i))

@@ -4,13 +4,14 @@ A formula is spelled with ``A @ B``, ``A + B``, ``2.0 * A``, ``A.T``, `kron`, `D
 `Constant`, `hadamard`, `reshaped` and `Sigmoid`.
 """
 
-from arrayfab.structures.base import Cost, Cotangents, Multilinear, Numbers, Structure
+from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.chain import Chain, chain
 from arrayfab.structures.formed import Hadamard, Reshaped, Sigmoid, ThroughDense, hadamard, reshaped
 from arrayfab.structures.kronecker import Kronecker, kron
 from arrayfab.structures.leaves import Constant, Dense, Diagonal, Identity
+from arrayfab.structures.numbers import Cotangents, Numbers
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
-from arrayfab.structures.sums import SideBySide, Sum, add, side_by_side
+from arrayfab.structures.sums import EveryRow, SideBySide, Sum, add, side_by_side
 
 __all__ = [
     "Chain",
@@ -19,6 +20,7 @@ __all__ = [
     "Cotangents",
     "Dense",
     "Diagonal",
+    "EveryRow",
     "Hadamard",
     "Identity",
     "Kronecker",

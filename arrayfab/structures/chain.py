@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from uuid import uuid4
 
-import numpy as np
-
-from arrayfab._cached import cached_property
-from arrayfab.structures.base import THIN, Cost, Multilinear, Structure, remembered
+from arrayfab._cached import cached_property, remembered
+from arrayfab.programs import broadcast, regime
+from arrayfab.structures import layout
+from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.leaves import Dense, Identity
 
 
@@ -59,7 +59,7 @@ class Chain(Multilinear):
         return remembered(self._plans, rows, lambda: read_once(associate(self.factors, rows)))
 
     def rows(self, x, numbers):
-        return self.plan(x.shape[-2]).run(numbers, x)
+        return self.plan(int(regime(x.shape[-2]))).run(numbers, x)
 
     def dense(self, numbers):
         return self.plan().run(numbers, None)
@@ -130,8 +130,8 @@ def _thin_reads(plan: Plan) -> list[RowsOf | ColsOf]:
     if inner or plan.given or not isinstance(plan, RowsOf | ColsOf):
         return inner
     factor = plan.factor
-    is_large = isinstance(factor, Dense) and factor.learned and min(factor.shape) > THIN
-    return [plan] if is_large and min(plan.operands[0].shape) <= THIN else []
+    is_large = isinstance(factor, Dense) and factor.learned and min(factor.shape) > layout.THIN
+    return [plan] if is_large and min(plan.operands[0].shape) <= layout.THIN else []
 
 
 class Plan:
@@ -273,7 +273,6 @@ class ReadOnce(Plan):
         # A product F P among them is the transpose of Pᵀ Fᵀ.
         self.thin = [(read.operands[0], isinstance(read, ColsOf)) for read in reads]
         rows = [thin.shape[1] if flip else thin.shape[0] for thin, flip in self.thin]
-        self.edges = list(accumulate(rows, initial=0))
         # What was read goes on as if it had been given, under names that nothing else has: plans lie inside
         # one another, and are made by any thread.
         holes = [Dense(f"{factor.name}/{uuid4().hex}", (size, factor.shape[1])) for size in rows]
@@ -290,11 +289,12 @@ class ReadOnce(Plan):
         xp, mT = numbers.xp, numbers.mT
         parts = [thin.run(numbers, None) for thin, _ in self.thin]
         rows = [mT(a) if flip else a for (a, _), (_, flip) in zip(parts, self.thin, strict=True)]
-        lead = np.broadcast_shapes(*(tuple(a.shape[:-2]) for a in rows))
+        lead = broadcast(*(tuple(a.shape[:-2]) for a in rows))
         if lead:
             rows = [xp.broadcast_to(a, (*lead, *a.shape[-2:])) for a in rows]
         read, pull_read = self.factor.rows(xp.concat(rows, axis=-2), numbers)
-        pieces = [read[..., start:stop, :] for start, stop in pairwise(self.edges)]
+        spans = list(pairwise(accumulate((a.shape[-2] for a in rows), initial=0)))
+        pieces = [read[..., start:stop, :] for start, stop in spans]
         body, pull_body = self.body.run(numbers.with_arrays(dict(zip(self.names, pieces, strict=True))), x)
 
         def read_once_pullback(gy, cotangents, need_x=True):
@@ -302,7 +302,7 @@ class ReadOnce(Plan):
             gs = [cotangents.take(name, tuple(p.shape)) for name, p in zip(self.names, pieces, strict=True)]
             need_thin = any(thin.learned for thin, _ in self.thin)
             g_rows = pull_read(xp.concat(gs, axis=-2), cotangents, need_thin)
-            for (thin, flip), (_, pull), span in zip(self.thin, parts, pairwise(self.edges), strict=True):
+            for (thin, flip), (_, pull), span in zip(self.thin, parts, spans, strict=True):
                 if thin.learned:
                     g = g_rows[..., slice(*span), :]
                     pull(mT(g) if flip else g, cotangents)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from arrayfab._cached import cached_property
-from arrayfab.structures.base import CALL, SHORT, Cost, Multilinear, Structure, transposed_product
+from arrayfab.structures import layout
+from arrayfab.structures.base import Cost, Multilinear, Structure, transposed_product
 from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.leaves import Identity
 
@@ -140,7 +141,7 @@ def _left_cost(left: Structure, rows: int, width: int) -> Cost:
 
 def _is_worth_a_call(left: Structure, width: int) -> bool:
     """Whether a product with a single X of that width is as large as to call BLAS for it."""
-    return width > 1 and math.prod(left.shape) * width >= CALL
+    return width > 1 and math.prod(left.shape) * width >= layout.CALL
 
 
 def _is_neutral(child: Structure) -> bool:
@@ -157,7 +158,7 @@ def _along_left(node: Kronecker, x, numbers):
     if _is_neutral(node.left):
         return x, _pass_on
     b, width = x.shape[-3], x.shape[-1]
-    is_fast = numbers.in_runs or width > SHORT or b == 1
+    is_fast = numbers.in_runs or width > layout.SHORT or b == 1
     if numbers.in_loops and is_fast and _is_worth_a_call(node.left, width):
         return node.left.T.cols(x, numbers)
     return transposed_product(partial(_rows_of_all, node.left), x, numbers)
@@ -168,15 +169,13 @@ def _rows_of_all(child: Structure, x, numbers):
     reshape = numbers.reshape
     b, p, n = x.shape[-3:]
     D = child.shape[1]
-    rows = numbers.runs(b * p, n * D)
-    y, pull = child.rows(reshape(x, (*x.shape[:-3], *rows, n)), numbers)
-    cut = -1 - len(rows)
+    y, pull = child.rows(reshape(x, (*x.shape[:-3], b * p, n)), numbers)
 
     def rows_of_all_pullback(gy, cotangents, need_x=True):
-        gx = pull(reshape(gy, (*gy.shape[:-3], *rows, D)), cotangents, need_x)
-        return reshape(gx, (*gx.shape[:cut], b, p, n)) if need_x else None
+        gx = pull(reshape(gy, (*gy.shape[:-3], b * p, D)), cotangents, need_x)
+        return reshape(gx, (*gx.shape[:-2], b, p, n)) if need_x else None
 
-    return reshape(y, (*y.shape[:cut], b, p, D)), rows_of_all_pullback
+    return reshape(y, (*y.shape[:-2], b, p, D)), rows_of_all_pullback
 
 
 def _pass_on(gy, cotangents, need_x=True):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from arrayfab._cached import cached_property
-from arrayfab.structures.base import Cost, Multilinear, Structure, prime
+from arrayfab.structures.base import Cost, Multilinear, Structure
+from arrayfab.structures.numbers import prime
 
 
 @dataclass(frozen=True)

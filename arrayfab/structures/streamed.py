@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass, replace
 
 from arrayfab._cached import cached_property
-from arrayfab.structures.base import Cost, Multilinear, Structure, total
+from arrayfab.structures.base import Cost, Multilinear, Structure
+from arrayfab.structures.numbers import total
 
 #: How many frozen numbers are held at a time.
 TILE = 1 << 20

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from arrayfab._cached import cached_property
-from arrayfab.structures.base import Cost, Structure, total
-from arrayfab.structures.leaves import Dense
+from arrayfab.structures.base import Cost, Multilinear, Structure
+from arrayfab.structures.chain import chain
+from arrayfab.structures.leaves import Constant, Dense
+from arrayfab.structures.numbers import total
 
 
 def add(*terms: Structure) -> Structure:
@@ -57,7 +59,9 @@ class Sum(Structure):
         return total(y for y, _ in parts), sum_rows_pullback
 
     def dense(self, numbers):
-        parts = [term.dense(numbers) for term in self.terms]
+        # One term in its own shape is enough for the others to be added to.
+        first, *others = self.terms
+        parts = [first.dense(numbers), *(term.addend(numbers) for term in others)]
 
         def sum_dense_pullback(g, cotangents):
             for term, (_, pull) in zip(self.terms, parts, strict=True):
@@ -81,6 +85,58 @@ class Sum(Structure):
     @property
     def derivative(self):
         return add(*(term.tangent for term in self.terms if term.learned))
+
+
+@dataclass(frozen=True)
+class EveryRow(Multilinear):
+    """``n`` times the same row, one below the other."""
+
+    row: Structure
+    n: int
+
+    @cached_property
+    def shape(self):
+        return (self.n, self.row.shape[1])
+
+    @property
+    def children(self):
+        return (self.row,)
+
+    def with_children(self, row):
+        return EveryRow(row, self.n)
+
+    @cached_property
+    def _product(self):
+        return chain(Constant((self.n, 1), 1.0), self.row)
+
+    @property
+    def T(self):
+        return self._product.T
+
+    def rows(self, x, numbers):
+        return self._product.rows(x, numbers)
+
+    def dense(self, numbers):
+        return self._product.dense(numbers)
+
+    def addend(self, numbers):
+        # Added to a matrix, the row need not be repeated:  g_row = Σ_rows g.
+        row, pull = self.row.dense(numbers)
+
+        def every_row_pullback(g, cotangents):
+            pull(numbers.sum(g, axis=-2, keepdims=True), cotangents)
+
+        return row, every_row_pullback
+
+    def rows_cost(self, rows):
+        return self._product.rows_cost(rows)
+
+    @property
+    def dense_cost(self):
+        return Cost(moved=self.n * self.shape[1])
+
+    def mean_square(self, variance):
+        return self.row.mean_square(variance)
 
 
 def side_by_side(parts: tuple[Dense, ...]) -> Structure:

@@ -16,9 +16,9 @@ from arrayfab.fabrications import Fabrication
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Frozen
 from arrayfab.layer import Layer
-from arrayfab.roles import ParameterizedInterdependence, Reconciliation, Role, prepared
+from arrayfab.roles import ParameterizedInterdependence, Reconciliation, Role, formula_of
 from arrayfab.structures import Constant, Cotangents, Identity, Numbers, Structure
-from arrayfab.structures.base import prime
+from arrayfab.structures.numbers import prime
 from arrayfab.testing import namespaces
 
 
@@ -139,7 +139,7 @@ def whole(subject: Any, case: Case) -> Any:
         }
         return subject.with_frozen(**arrays) if arrays else subject
     if isinstance(subject, Role):
-        n, D = subject._matrix_shape()
+        n, D = subject.matrix_shape
         return replace(subject, fabrication=whole(subject.fabrication, replace(case, n=n, D=D)))  # type: ignore[type-var]
     return subject
 
@@ -151,7 +151,7 @@ def structure_of(subject: Any, case: Case) -> Structure | None:
     if isinstance(subject, Fabrication):
         return blueprint(subject, case.n, case.D).structure
     if isinstance(subject, Role):
-        return prepared(subject, _data_shapes(subject, case), bool(case.batch)).blueprint.structure
+        return _formula_of(subject, case).structure
     return None
 
 
@@ -197,6 +197,10 @@ def _data_shapes(role, case):
     return ((*case.lead, b, m),)
 
 
+def _formula_of(role, case):
+    return formula_of(role, tuple(shape[-2:] for shape in _data_shapes(role, case)))
+
+
 def _of_role(role: Layer, case: Case) -> Trial:
     shapes = _data_shapes(role, case)
     is_list = len(shapes) > 1
@@ -236,7 +240,7 @@ def _of_role(role: Layer, case: Case) -> Trial:
 def _blocks(role, case):
     if not isinstance(role, Role):
         return {}
-    made = prepared(role, _data_shapes(role, case), bool(case.batch)).blueprint.blocks
+    made = _formula_of(role, case).blocks
     return {name.removeprefix("w."): run for name, run, _ in made}
 
 

@@ -28,7 +28,8 @@ from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import cache
 from arrayfab.io import load, save
 from arrayfab.layer import Layer
-from arrayfab.roles import prepared
+from arrayfab.roles import formula_of
+from arrayfab.ruled import programs_of
 from arrayfab.structures import Chain, Dense, Structure
 from arrayfab.testing.cases import Case, fits, structure_of, trials
 from arrayfab.testing.setting import LawBroken, Setting, short
@@ -452,7 +453,7 @@ def _agree(subject, twin, case):
 
 def _values_read_anew(subject, case):
     """What the calls give, by nothing that an equal subject left behind."""
-    for forget in (cache.clear, blueprint.forget, prepared.forget):
+    for forget in (cache.clear, blueprint.forget, formula_of.forget, programs_of.forget):
         forget()
     tried = trials(subject, case).items()
     return {name: _arrays.to_host(trial.call(*trial.arrays(case))) for name, trial in tried}

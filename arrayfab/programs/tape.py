@@ -1,129 +1,21 @@
-"""Formulas as straight-line programs.
-
-A formula decides by shapes, never by numbers. So what its products and pullbacks do to arrays can be found
-out once with stand-ins that have nothing but a shape, written down, and done again without asking it: a
-call then costs hardly more than its operations on arrays.
-"""
+"""Writing down what is done to arrays, by stand-ins that have a shape and a name."""
 
 from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from arrayfab._arrays import Array, Backend, device_of
-from arrayfab._cached import cached_property
+from arrayfab.programs.symbol import ROWS, Symbol, broadcast
 
 #: The functions of the standard whose result has the shape to which their arguments broadcast.
 ELEMENTWISE = frozenset(
     {"abs", "cos", "exp", "log", "log1p", "maximum", "minimum", "sign", "sin", "sqrt", "tanh", "where"}
 )
-
-#: From a backend and arrays to a result, and a pullback from its cotangent to a tuple of gradients.
-Vjp = Callable[..., tuple[Any, Callable]]
-
-
-class Interpreted:
-    """A formula that is asked anew in every call."""
-
-    def __init__(self, vjp: Vjp, backend: Backend):
-        self._vjp, self._backend = vjp, backend
-
-    def value(self, *arrays: Array) -> Array:
-        return self._vjp(self._backend, *arrays)[0]
-
-    def linearize(self, *arrays: Array) -> tuple[Array, tuple[Any, ...]]:
-        y, pull = self._vjp(self._backend, *arrays)
-        return y, (pull,)
-
-    def pullback(self, *pull_and_g: Any) -> tuple[Array, ...]:
-        pull, g = pull_and_g
-        return pull(g)
-
-
-def traced(vjp: Vjp, backend: Backend, like: Array, shapes: Sequence[tuple]) -> Program | None:
-    """The program of ``vjp(backend, *arrays)`` for arrays of these shapes, like ``like`` in all else.
-
-    None for a formula that cannot be written down, or is seen to do something else when it is asked again.
-    """
-    tape = Tape(backend)
-    given = [tape.argument(f"x{i}", shape, like) for i, shape in enumerate(shapes)]
-    try:
-        y, _ = vjp(tape, *given)
-        forward = tape.lines[:]
-        again, pull = vjp(tape, *given)
-        g = tape.argument("g", y.shape, like)
-        grads, repeated = ([gradient.name for gradient in pull(g)] for _ in range(2))
-        is_repeatable = (again.name, repeated) == (y.name, grads)
-    except Exception:  # What is wrong with the formula is told when it meets arrays.
-        return None
-    if not is_repeatable:
-        return None
-    return Program(tape.scope, [array.name for array in given], forward, tape.lines, y.name, grads)
-
-
-class Program:
-    """A formula written down for certain shapes, as three functions without a branch or a loop.
-
-    ``value(*arrays)`` is the result; ``linearize(*arrays)`` the result and a tuple of what
-    ``pullback(*kept, g)`` needs beside the result's cotangent to return the gradients.
-    """
-
-    def __init__(self, scope: dict, inputs: list[str], forward: list[Line], lines: list[Line], y: str, grads):
-        self._scope, self._inputs, self._y, self._grads = scope, inputs, y, grads
-        self._forward, self._backward = forward, lines[len(forward) :]
-
-    @cached_property
-    def value(self) -> Callable:
-        return self._function(self._inputs, self._forward, [self._y], self._y)
-
-    @cached_property
-    def linearize(self) -> Callable:
-        outputs, result = [self._y, *self._kept], f"{self._y}, {_tuple(self._kept)}"
-        return self._function(self._inputs, self._forward, outputs, result)
-
-    @cached_property
-    def pullback(self) -> Callable:
-        # What is summed up into the first gradient is let go of before the others are made: that of w is
-        # small, those of the data are large.
-        first = {line.name for line, _ in _needed(self._backward, self._grads[:1])[0]}
-        lines = sorted(self._backward, key=lambda line: line.name not in first)
-        return self._function([*self._kept, "g"], lines, self._grads, _tuple(self._grads))
-
-    @cached_property
-    def _kept(self):
-        _, needed = _needed(self._backward, self._grads)
-        return [name for name in needed if name != "g"]
-
-    def _function(self, inputs, lines, outputs, result):
-        body = []
-        for line, last in _needed(lines, outputs)[0]:
-            body.append(f"{line.name} = {line.text}")
-            # An array is let go of as soon as nothing reads it any more.
-            body += [f"del {', '.join(last)}"] * bool(last)
-        source = "\n    ".join([f"def program({', '.join(inputs)}):", *body, f"return {result}"])
-        scope = {"__name__": __name__, **self._scope}
-        exec(compile(source, "<a formula, written down>", "exec"), scope)
-        return scope["program"]
-
-
-def _needed(lines: Sequence[Line], outputs: Iterable[str]) -> tuple[list[tuple[Line, list[str]]], list[str]]:
-    """The lines that outputs need, each with the names that it is the last to read; and what they need."""
-    names, kept = dict.fromkeys(outputs), []
-    for line in reversed(lines):
-        if line.name in names:
-            del names[line.name]
-            last = [name for name in dict.fromkeys(line.operands) if name not in names]
-            kept.append((line, last))
-            names.update(dict.fromkeys(last))
-    return kept[::-1], list(names)
-
-
-def _tuple(names: Iterable[str]) -> str:
-    return "(" + "".join(f"{name}, " for name in names) + ")"
 
 
 class Line(NamedTuple):
@@ -139,19 +31,27 @@ class Tape(Backend):
 
     def __init__(self, backend: Backend):
         self.xp: Any = self
-        self.in_loops, self.in_runs = backend.in_loops, backend.in_runs
+        self.in_loops, self.in_runs, self.is_eager = backend.in_loops, backend.in_runs, False
         self.mT, self.reshape = operator.attrgetter("mT"), Traced.reshape
         self.lines: list[Line] = []
         #: The functions and constants that the lines name.
         self.scope: dict[str, Any] = {"reshape": backend.reshape, "mT": backend.mT}
         self._backend = backend
         self._written: dict[str, Traced] = {}
-        self._constants: dict[str, str] = {}
+        self._constants: dict[Any, str] = {}
 
     def argument(self, name: str, shape: tuple[int, ...], like: Array) -> Traced:
-        """A stand-in for an argument, of the dtype and device of ``like``."""
+        """A stand-in for an argument, of the dtype and device of ``like``.
+
+        The first one that has as many rows as there are is where a program reads their number.
+        """
         array = Traced(self, name, shape)
         array.dtype, array.device = like.dtype, device_of(like)
+        if all(line.name != ROWS for line in self.lines):
+            for axis, size in enumerate(shape):
+                if isinstance(size, Symbol) and size.text == ROWS:
+                    self.lines.append(Line(ROWS, f"{name}.shape[{axis}]", [name]))
+                    break
         return array
 
     def write(self, shape: tuple[int, ...], template: str, *operands: Any) -> Traced:
@@ -169,19 +69,52 @@ class Tape(Backend):
         places = ["{}"] * len(arguments) + [f"{option}={{}}" for option in options]
         return self.write(shape, f"{name}({', '.join(places)})", *arguments, *options.values())
 
+    def apply(self, function, shape, *arrays):
+        self.scope[function.__name__] = function
+        result = self.write(shape, f"{function.__name__}({', '.join(['{}'] * len(arrays))})", *arrays)
+        return result.in_order()
+
     def _spelled(self, value, names):
         if isinstance(value, Traced) and value.tape is self:
             names.append(value.name)
             return value.name
-        if isinstance(value, list):
-            return _tuple(self._spelled(entry, names) for entry in value)
-        if type(value) is int or (type(value) is float and math.isfinite(value)):
+        if isinstance(value, Symbol):
+            names.append(ROWS)
+            return value.text
+        if isinstance(value, list | tuple):
+            return spelled_tuple(self._spelled(entry, names) for entry in value)
+        if value is None or value is ... or type(value) in (bool, int):
             return repr(value)
+        if type(value) is float and math.isfinite(value):
+            return repr(value)
+        if isinstance(value, slice):
+            parts = [self._spelled(part, names) for part in (value.start, value.stop, value.step)]
+            return f"slice({', '.join(parts)})"
         if hasattr(value, "shape") and not isinstance(value, np.dtype):
             raise TypeError("an array that is no argument is not written down")
-        name = self._constants.setdefault(repr(value), f"c{len(self._constants)}")
+        return self._constant(value)
+
+    def _constant(self, value):
+        # Constants are one where their types and values are: 0.0 and -0.0 are not, nor what prints alike.
+        exact = value.hex() if isinstance(value, float) else value
+        try:
+            key = (type(value), exact)
+            name = self._constants.setdefault(key, f"c{len(self._constants)}")
+        except TypeError:  # it has no hash
+            name = self._constants.setdefault((type(value), id(value)), f"c{len(self._constants)}")
         self.scope[name] = value
         return name
+
+    def at(self, array: Traced, key: Any) -> Traced:
+        """An entry, a run or a new axis of an array."""
+        shape, names = _shape_at(array.shape, key), []
+        text = self._spelled(key, names)
+        if names:
+            return self.write(shape, "{}[{}]", array, key)
+        # A slice without symbols is made once.
+        name = self._constants.setdefault((slice, text), f"c{len(self._constants)}")
+        self.scope[name] = key
+        return self.write(shape, f"{{}}[{name}]", array)
 
     # The namespace: the functions of the standard that structures use.
     def full(self, shape, value, **options):
@@ -221,6 +154,43 @@ class Tape(Backend):
         return lambda *operands: self.call(_broadcast(*operands), name, *operands)
 
 
+def spelled_tuple(names: Iterable[str]) -> str:
+    """A tuple of what is spelled already."""
+    return "(" + "".join(f"{name}, " for name in names) + ")"
+
+
+def _shape_at(shape, key):
+    parts = key if isinstance(key, tuple) else (key,)
+    used = sum(part is not None and part is not ... for part in parts)
+    if used > len(shape):
+        raise IndexError(f"too many indices for shape {shape}")
+    if ... not in parts:
+        parts = (*parts, ...)
+    rest, result = list(shape), []
+    for part in parts:
+        if part is ...:
+            count = len(shape) - used
+            result += rest[:count]
+            del rest[:count]
+        elif part is None:
+            result.append(1)
+        elif isinstance(part, slice):
+            result.append(_run_of(part, rest.pop(0)))
+        elif type(part) is int and not isinstance(rest[0], Symbol) and -rest[0] <= part < rest[0]:
+            rest.pop(0)
+        else:
+            raise TypeError(f"an index by {type(part).__name__} is not written down")
+    return tuple(result)
+
+
+def _run_of(part, size):
+    if part == slice(None):
+        return size
+    if isinstance(size, Symbol):
+        raise TypeError("how many there are of a run of rows is not known")
+    return len(range(*part.indices(size)))
+
+
 def _operator(template):
     def elementwise(self, *other):
         return self.tape.write(_broadcast(self, *other), template, self, *other)
@@ -231,7 +201,7 @@ def _operator(template):
 def _broadcast(*operands):
     if not all(isinstance(operand, Traced | int | float) for operand in operands):
         raise TypeError("only stand-ins and plain numbers are known to broadcast")
-    return np.broadcast_shapes(*(getattr(operand, "shape", ()) for operand in operands))
+    return broadcast(*(getattr(operand, "shape", ()) for operand in operands))
 
 
 class Traced:
@@ -278,20 +248,19 @@ class Traced:
         return result
 
     def __getitem__(self, key):
-        for part in key if isinstance(key, tuple) else (key,):
-            if not (part is None or part is ... or isinstance(part, int | slice)):
-                raise TypeError(f"an index by {type(part).__name__} is not written down")
-        shape = np.broadcast_to(np.empty(()), self.shape)[key].shape
-        return self.tape.write(shape, "{}[{}]", self, key)
+        return self.tape.at(self, key)
 
     def __matmul__(self, other):
         if self.ndim < 2 or other.ndim < 2 or self.shape[-1] != other.shape[-2]:
             raise ValueError(f"matrices of shapes {self.shape} and {other.shape} do not fit")
-        lead = np.broadcast_shapes(self.shape[:-2], other.shape[:-2])
+        lead = broadcast(self.shape[:-2], other.shape[:-2])
         result = self.tape.write((*lead, self.shape[-2], other.shape[-1]), "{} @ {}", self, other)
-        if len(lead) < 2:
-            result._flat = result
-        return result
+        return result.in_order() if len(lead) < 2 else result
+
+    def in_order(self) -> Traced:
+        """The same, which is known to lie in memory in the order of its axes."""
+        self._flat = self
+        return self
 
     __add__, __radd__ = _operator("{} + {}"), _operator("{1} + {0}")
     __sub__, __rsub__ = _operator("{} - {}"), _operator("{1} - {0}")

@@ -1,0 +1,16 @@
+"""Formulas as straight-line programs: written down once by stand-ins, compiled, and run on arrays."""
+
+from arrayfab.programs.program import Interpreted, Program, traced
+from arrayfab.programs.symbol import Symbol, broadcast, regime
+from arrayfab.programs.tape import ELEMENTWISE, Tape
+
+__all__ = [
+    "ELEMENTWISE",
+    "Interpreted",
+    "Program",
+    "Symbol",
+    "Tape",
+    "broadcast",
+    "regime",
+    "traced",
+]

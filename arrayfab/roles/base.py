@@ -1,0 +1,184 @@
+"""What all roles share: a formula over holes for the data and the fabricated matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+from arrayfab._arrays import Array, Backend
+from arrayfab._cached import cached_property
+from arrayfab.fabrications.base import Fabrication
+from arrayfab.fabrications.blueprint import Blueprint, Plans, blueprint
+from arrayfab.programs import regime
+from arrayfab.ruled import Ruled, Shapes, leaves, put_together
+from arrayfab.structures import Cost, Cotangents, Dense, Numbers, Structure
+from arrayfab.structures.numbers import prime
+
+
+class Role(Ruled):
+    """What all roles share. A role is a frozen dataclass of a fabrication and sizes.
+
+    Throughout, ``x`` has shape ``(..., rows, columns)`` and ``w`` shape ``(..., l)``; leading axes
+    broadcast, so that a ``w`` of shape ``(k, l)`` applies ``k`` matrices at once.
+    """
+
+    fabrication: Fabrication
+
+    #: Whether the role acts on every row of ``x`` alike, so that ``x`` may be a single row.
+    is_rowwise = True
+
+    def __post_init__(self):
+        if not isinstance(self.fabrication, Fabrication):
+            raise TypeError(
+                f"{type(self).__name__}: fabrication must be a Fabrication, such as LowRank(r=2), "
+                f"got {self.fabrication!r}"
+            )
+        for each in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, each.name)
+            if each.type in ("bool", bool) and not isinstance(value, bool):
+                raise TypeError(f"{type(self).__name__}: {each.name} must be True or False, got {value!r}")
+
+    @property
+    def core(self) -> int:  # type: ignore[override]
+        return 1 if self.is_rowwise else 2
+
+    @property
+    def holds_arrays(self) -> bool:  # type: ignore[override]
+        """Whether arrays were handed in to the fabrication."""
+        return self.fabrication.holds_arrays
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """The shape of the matrix to fabricate."""
+        raise NotImplementedError(f"{type(self).__name__}.matrix_shape")
+
+    def formula(self, xs: tuple[Dense, ...], W: Structure) -> Structure:
+        """The result, given holes for the data and the fabricated matrix."""
+        raise NotImplementedError(f"{type(self).__name__}.formula")
+
+    def parts(self) -> tuple[dict, dict, Structure]:
+        """Learned shapes, frozen matrices, and the fabricated matrix."""
+        return self.fabrication.parts(*self.matrix_shape, "w.")
+
+    @cached_property
+    def _psi(self) -> Blueprint:
+        return blueprint(self.fabrication, *self.matrix_shape)
+
+    @cached_property
+    def has_frozen(self):  # type: ignore[override]
+        return bool(self._psi.frozen)
+
+    @cached_property
+    def streams(self):  # type: ignore[override]
+        return bool(self._psi.streamed)
+
+    def num_parameters(self) -> int:
+        """The length ``l`` of ``w``."""
+        return self._psi.size
+
+    def cost(self, *shapes: tuple[int, ...]) -> Cost:
+        """What a call takes for data of these shapes, one shape for every input."""
+        self._check_inputs([tuple(shape) for shape in shapes])
+        lead = shapes[0][:-1]
+        rows, times = (math.prod(lead), 1) if self.is_rowwise else (lead[-1], math.prod(lead[:-1]))
+        one = formula_of(self, tuple((rows, shape[-1]) for shape in shapes)).structure.dense_cost
+        return Cost(times * one.multiplies, times * one.moved)
+
+    def init(self, **options) -> Array:
+        """Random learned numbers to start from; the options are those of `Fabrication.init`.
+
+        The variance left out is the one with which the product keeps the scale of ``x``.
+        """
+        variance = self._variance()
+        if options.get("variance") is None and self._psi.reaches(variance):
+            options["variance"] = variance
+        return self.fabrication.init(*self.matrix_shape, **options)
+
+    def _variance(self) -> float:
+        return 1.0 / self.matrix_shape[0]
+
+    def _frozen(self, w: Array, backend: Backend) -> list[Array]:
+        return self._psi.frozen_arrays(w, backend)
+
+    def _rule(self, backend, x, w, frozen, wrt):
+        plan, numbers, shaped = self._filled(backend, x, w, frozen, "x" in wrt)
+        y, pull = plan.structure.dense(numbers)
+
+        def role_pullback(grad_y):
+            cotangents = Cotangents(numbers)
+            pull(shaped.inward(grad_y), cotangents)
+            grad_w = plan.join(cotangents, numbers, w) if "w" in wrt else None
+            if "x" not in wrt:
+                return None, grad_w
+            grads = [cotangents.take(name, tuple(numbers.arrays[name].shape)) for name in shaped.names]
+            return put_together(self.inputs, map(numbers.reshape, grads, shaped.shapes)), grad_w
+
+        return shaped.outward(numbers.over_batch(y)), role_pullback
+
+    def _push(self, backend, x, w, dx, dw, frozen):
+        plan, numbers, shaped = self._filled(backend, x, w, frozen, True)
+        moving = plan.split(dw, backend) | shaped.filled(leaves(self.inputs, dx))
+        numbers = numbers.with_arrays({prime(name): array for name, array in moving.items()})
+        y, dy = (each.dense(numbers)[0] for each in (plan.structure, plan.structure.tangent))
+        return shaped.outward(numbers.over_batch(y)), shaped.outward(numbers.over_batch(dy))
+
+    def _filled(self, backend, x, w, frozen, learns_x):
+        """The formula for data of these shapes, and its holes filled."""
+        xs = leaves(self.inputs, x)
+        shapes = [tuple(array.shape) for array in xs]
+        self._check_call(shapes, w)
+        shaped = _Shaped(backend, shapes, self.is_rowwise, w.ndim > 1)
+        data = shaped.filled(xs)
+        sizes = [tuple(array.shape[-2:]) for array in data.values()]
+        holes = tuple((regime(rows) if self.is_rowwise else rows, columns) for rows, columns in sizes)
+        plan = formula_of(self, holes, learns_x)
+        held = {name: next(frozen) for name in plan.frozen}
+        return plan, Numbers(backend, {**plan.split(w, backend), **held, **data}, w), shaped
+
+
+class _Shaped:
+    """How data of certain shapes become matrices, and results what the caller expects.
+
+    Where a role acts on every row alike, rows of rows are rows of one matrix, and a single row is one too.
+    """
+
+    def __init__(self, backend: Backend, shapes: Shapes, is_rowwise: bool, is_batched: bool):
+        self.reshape, self.shapes = backend.reshape, shapes
+        self.names = [f"x{i}" for i in range(len(shapes))]
+        self._lead = lead = shapes[0][:-1]
+        self._is_flat = is_rowwise and not is_batched and len(lead) != 1
+        self._is_row = is_rowwise and is_batched and not lead
+
+    def filled(self, xs: list[Array]) -> dict[str, Array]:
+        """The data by the names of their holes."""
+        return {name: self._inward(x, x.shape[:-1]) for name, x in zip(self.names, xs, strict=True)}
+
+    def inward(self, grad_y: Array) -> Array:
+        """A cotangent of the result as the formula has it."""
+        return self._inward(grad_y, grad_y.shape[:-1])
+
+    def _inward(self, array, lead):
+        if self._is_flat:
+            return self.reshape(array, (math.prod(lead), array.shape[-1]))
+        return self.reshape(array, (*lead, 1, array.shape[-1])) if self._is_row else array
+
+    def outward(self, y: Array) -> Array:
+        """A result as the caller expects it."""
+        if self._is_flat:
+            return self.reshape(y, (*self._lead, y.shape[-1]))
+        return self.reshape(y, (*y.shape[:-2], y.shape[-1])) if self._is_row else y
+
+
+@Plans
+def formula_of(role: Role, shapes: tuple[tuple[int, int], ...], learns_x: bool = True) -> Blueprint:
+    """The formula of a role for matrices of these shapes, built once; ``learns_x`` says whether they move."""
+    holes = tuple(Dense(f"x{i}", shape, is_learned=learns_x) for i, shape in enumerate(shapes))
+    learned, frozen, W = role.parts()
+    return Blueprint(str(role), learned, frozen, role.formula(holes, W))
+
+
+def check_columns(role: Any, name: str, shape: tuple[int, ...], columns: int) -> None:
+    """ValueError unless a shape has so many columns."""
+    if not shape or shape[-1] != columns:
+        raise ValueError(f"{role}: {name} must have {columns} columns, got shape {shape}")

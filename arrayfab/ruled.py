@@ -1,0 +1,399 @@
+"""Layers that are given by rules on bare arrays: how they are called, and how their rules become programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from arrayfab import _arrays
+from arrayfab._arrays import Array, Backend
+from arrayfab._cached import cached_property, remembered
+from arrayfab.fabrications.blueprint import Plans
+from arrayfab.layer import Layer
+from arrayfab.programs import Interpreted, Program, broadcast, regime, traced
+from arrayfab.structures import Numbers
+
+#: So many programs of one layer are kept.
+MOST_PROGRAMS = 256
+
+#: Which gradients may be wanted: of the data, of the learned numbers, or both.
+WRT = ("xw", "x", "w")
+
+#: A single array, or a list of what is again either.
+Tree = list | None
+
+Shapes = list[tuple[int, ...]]
+
+
+class Entered(NamedTuple):
+    """A call that has come in: its program and its arguments, which are ``w``, the data and frozen matrices.
+
+    ``shapes`` are those of the data; ``lead`` are leading axes that were made one, None where none had to be.
+    """
+
+    program: Program | Interpreted
+    w: Array
+    arrays: tuple[Array, ...]
+    backend: Backend
+    shapes: Shapes
+    lead: tuple[int, ...] | None
+
+    def inward(self, array: Array) -> Array:
+        """An array with the leading axes of the data, which are made one."""
+        if self.lead is None:
+            return array
+        return self.backend.reshape(array, (math.prod(self.lead), *array.shape[len(self.lead) :]))
+
+    def outward(self, ys: Sequence[Array], tree: Tree) -> Any:
+        """Results with the leading axes of the data, put together."""
+        if self.lead is not None:
+            ys = [self.backend.reshape(y, (*self.lead, *y.shape[1:])) for y in ys]
+        return ys[0] if tree is None else put_together(tree, iter(ys))
+
+
+class Ruled:
+    """A layer that is given by rules on bare arrays, which run as programs.
+
+    A subclass is a frozen dataclass. Its *rule* gives the result and a pullback from its cotangent to the
+    gradients of ``x`` and ``w``; its *push* gives the result and its directional derivative. Both take arrays
+    or stand-ins, and check no more than shapes. ``frozen`` gives the frozen matrices one after another;
+    ``wrt`` holds the letters of what gradients are wanted of, or none.
+
+    What everyone may call is made of them here. Arrays are checked once, at the door, and the leading axes of
+    ``x`` are made one, whose length a program reads from its argument: it serves any number of rows.
+    """
+
+    #: How many axes of x, the last ones, belong together: in front of them any will do.
+    core: int = 1
+
+    #: How many axes of the result stand in place of them.
+    @property
+    def given(self) -> int:
+        return self.core
+
+    #: What x and the result consist of.
+    inputs: Tree = None
+    outputs: Tree = None
+
+    #: Whether arrays were handed in to it: its programs are then freed with it.
+    holds_arrays: bool = False
+
+    #: Whether the rule is all there is to it, and no layer of someone else's is called on the way.
+    is_whole: bool = True
+
+    #: Whether it has frozen matrices, and whether some of them are drawn on the way.
+    has_frozen: bool = False
+    streams: bool = False
+
+    def num_parameters(self) -> int:
+        """The length of ``w``."""
+        raise NotImplementedError(f"{type(self).__name__}.num_parameters")
+
+    def _rule(self, backend, x, w, frozen, wrt: str) -> tuple[Any, Callable]:
+        raise NotImplementedError(f"{type(self).__name__}._rule")
+
+    def _push(self, backend, x, w, dx, dw, frozen) -> tuple[Any, Any]:
+        raise NotImplementedError(f"{type(self).__name__}._push")
+
+    def _frozen(self, w: Array, backend: Backend) -> list[Array]:
+        """The frozen matrices, in the order in which the rule takes them."""
+        return []
+
+    def _check_inputs(self, shapes: Shapes) -> None:
+        """ValueError unless the layer takes arrays of these shapes."""
+
+    def __call__(self, x, w: Array | None = None):
+        """The result for data ``x`` and learned numbers ``w``."""
+        if not self.is_whole:
+            return self._rule(None, x, w, None, "")[0]
+        entered = self._enter("value", x, w)
+        return entered.outward(entered.program.value(*entered.arrays), self.outputs)
+
+    def vjp(self, x, w: Array | None = None, *, wrt: str = "xw"):
+        """The result ``y`` and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``.
+
+        A pullback may be called more than once; each gradient has the shape of its own input. ``wrt`` says
+        which are wanted, ``"xw"``, ``"x"`` or ``"w"``: another is not computed, and None stands in its place.
+        None also stands in place of the gradient of a ``w`` that is None.
+        """
+        if wrt not in WRT:
+            raise ValueError(f"{self.label}: wrt must be one of {WRT}, got {wrt!r}")
+        if not self.is_whole:
+            return self._rule(None, x, w, None, wrt)
+        entered = self._enter(wrt, x, w)
+        program = entered.program
+        nothing = self._no_gradient(None if w is None else entered.w)
+        ys, kept = program.linearize(*entered.arrays)
+        like = _like(ys[0], entered.w)
+        shapes = [(*(entered.lead or y.shape[:1]), *y.shape[1:]) for y in ys]  # y itself is not held on to
+
+        def pullback(grad_y):
+            gs = _checked(self.label, "grad_y", self.outputs, grad_y, shapes, "y", like)
+            grads = list(program.pullback(*kept, *map(entered.inward, gs)))
+            grad_w = None
+            if "w" in wrt:
+                grad_w = grads.pop(0) if self._length else nothing
+            if "x" not in wrt:
+                return None, grad_w
+            if entered.lead is not None:
+                pairs = zip(grads, entered.shapes, strict=True)
+                grads = [entered.backend.reshape(grad, shape) for grad, shape in pairs]
+            return (grads[0] if self.inputs is None else put_together(self.inputs, iter(grads))), grad_w
+
+        return entered.outward(ys, self.outputs), pullback
+
+    def jvp(self, x, w: Array | None, dx, dw: Array | None = None):
+        """The result ``y``, and its derivative in the direction ``(dx, dw)``."""
+        if not self.is_whole:
+            return self._push(None, x, w, dx, dw, None)
+        entered = self._enter("jvp", x, w)
+        dxs = _checked(self.label, "dx", self.inputs, dx, entered.shapes, "x", entered.w)
+        if w is None and dw is None:
+            dw = entered.w
+        (dw,) = _checked(self.label, "dw", None, dw, [tuple(entered.w.shape)], "w", entered.w)
+        ys = entered.program.value(*entered.arrays, dw, *map(entered.inward, dxs))
+        half = len(ys) // 2
+        return entered.outward(ys[:half], self.outputs), entered.outward(ys[half:], self.outputs)
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return str(self)
+
+    def __getstate__(self):
+        # Programs are not carried along.
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def _no_gradient(self, w: Array | None) -> Array | None:
+        """The gradient of a ``w`` that holds nothing."""
+        return w
+
+    @cached_property
+    def _length(self) -> int:
+        return self.num_parameters()
+
+    @cached_property
+    def _programs(self) -> dict:
+        return programs_of(self)
+
+    def _enter(self, kind: str, x, w: Array | None) -> Entered:
+        """A call for arrays of these shapes: what program it takes, and its arguments."""
+        name = type(self).__name__
+        xs = [_arrays.native(part) for part in taken(self.label, "x", self.inputs, x)]
+        given = w is not None or self._length > 0
+        if not given:
+            backend = _arrays.check_real_floating(name, "x", xs[0])
+            w = backend.xp.zeros((0,), dtype=xs[0].dtype, device=_arrays.device_of(xs[0]))
+        else:
+            w = _arrays.native(w)
+            backend = _arrays.check_real_floating(name, "w", w)
+        like, like_name = (w, "w") if given else (xs[0], "x[0]")
+        for i, part in enumerate(xs):
+            _arrays.check_alike(name, like_name, like, "x" if self.inputs is None else f"x[{i}]", part)
+        shapes = [tuple(part.shape) for part in xs]
+        axes, lead, axis = len(shapes[0]), None, None
+        if w.ndim == 1 and axes > self.core:
+            axis = 0
+            if axes > self.core + 1:  # rows of rows are rows of one array
+                self._check_call(shapes, w)
+                lead = shapes[0][: -self.core]
+                xs = [backend.reshape(p, (math.prod(lead), *p.shape[len(lead) :])) for p in xs]
+        elif self.core == 1 < axes:
+            axis = axes - 2
+        if backend.is_eager and not self.streams:
+            program = self._program(kind, backend, w, xs, shapes, axis)
+        else:
+            self._check_call(shapes, w)
+            program = Interpreted(self._flat_rule(kind), backend)
+        frozen = self._frozen(w, backend) if self.has_frozen else ()
+        return Entered(program, w, (w, *xs, *frozen), backend, shapes, lead)
+
+    def _program(self, kind, backend, w, xs, shapes, axis):
+        """The program for arrays of these shapes, of which any number may lie along an axis."""
+        known = [tuple(part.shape) for part in xs]
+        if axis is not None:
+            rows = known[0][axis]
+            if any(shape[axis : axis + 1] != (rows,) for shape in known[1:]):
+                self._check_call(shapes, w)
+            rows = regime(rows)
+            known = [(*shape[:axis], rows, *shape[axis + 1 :]) for shape in known]
+        key = (kind, *known, w.shape, w.dtype, backend, str(_arrays.device_of(w)))
+        program = self._programs.get(key)
+        if program is None:
+            self._check_call(shapes, w)
+            program = self._written(kind, backend, w, xs, known)
+            remembered(self._programs, key, lambda: program, MOST_PROGRAMS)
+        return program
+
+    def _written(self, kind, backend, w, xs, shapes):
+        frozen = self._frozen(w, backend)
+        moving = [w, *xs] if kind == "jvp" else []
+        shapes = [*shapes, *(held.shape for held in frozen), *([w.shape, *shapes] if moving else [])]
+        rule = self._flat_rule(kind)
+        likes = [w, *xs, *frozen, *moving]
+        return traced(rule, backend, likes, [w.shape, *shapes], kind in WRT) or Interpreted(rule, backend)
+
+    def _flat_rule(self, kind: str) -> Callable:
+        """The rule as a function of ``w``, data, frozen matrices and directions, one after another."""
+        count = len(leaves(self.inputs, None))
+        gives_w = "w" in kind and self._length > 0
+
+        def value(backend, w, *arrays):
+            x, frozen = put_together(self.inputs, iter(arrays)), iter(arrays[count:])
+            return leaves(self.outputs, self._rule(backend, x, w, frozen, "")[0])
+
+        def gradients(backend, w, *arrays):
+            x, frozen = put_together(self.inputs, iter(arrays)), iter(arrays[count:])
+            y, pull = self._rule(backend, x, w, frozen, kind)
+
+            def flat_pullback(*gs):
+                grad_x, grad_w = pull(put_together(self.outputs, iter(gs)))
+                return [grad_w] * gives_w + (leaves(self.inputs, grad_x) if "x" in kind else [])
+
+            return leaves(self.outputs, y), flat_pullback
+
+        def push(backend, w, *arrays):
+            x, frozen = put_together(self.inputs, iter(arrays)), iter(arrays[count:])
+            dw, dx = arrays[-1 - count], put_together(self.inputs, iter(arrays[-count:]))
+            y, dy = self._push(backend, x, w, dx, dw, frozen)
+            return [*leaves(self.outputs, y), *leaves(self.outputs, dy)]
+
+        return {"value": value, "jvp": push}.get(kind, gradients)
+
+    def _check_call(self, shapes: Shapes, w: Array) -> None:
+        """ValueError unless data of these shapes and ``w`` fit the layer and each other."""
+        if any(size != size for shape in shapes for size in shape):  # NaN is how Dask spells unknown
+            raise ValueError(
+                f"{self}: the sizes of x must be known, got {shapes}; call x.compute_chunk_sizes() on arrays "
+                "of Dask"
+            )
+        if tuple(w.shape[-1:]) != (self._length,):
+            raise ValueError(
+                f"{self.label}: w must hold {self._length} numbers along its last axis, "
+                f"got shape {tuple(w.shape)}"
+            )
+        self._check_inputs(shapes)
+        if w.ndim > 1:
+            try:
+                broadcast(shapes[0][: -max(self.core, 2)], tuple(w.shape[:-1]))
+            except ValueError:
+                raise ValueError(
+                    f"{self}: the leading axes of x and w must broadcast, got x of shape {shapes[0]} and "
+                    f"w of shape {tuple(w.shape)}"
+                ) from None
+
+
+@Plans
+def programs_of(layer: Ruled) -> dict:
+    """The programs of a layer, which equal layers share."""
+    return {}
+
+
+class Parameterless(Ruled):
+    """What layers without learned numbers share.
+
+    A subclass gives `_map`, from data to the result and a pullback, and says whether it is linear. A ``w`` of
+    shape ``(k, 0)`` asks for ``k`` equal results, as it does of a role without learned numbers.
+    """
+
+    is_linear = False
+
+    def num_parameters(self) -> int:
+        """Zero."""
+        return 0
+
+    def init(
+        self, *, xp: ModuleType | None = None, dtype: Any = None, device: Any = None, **options
+    ) -> Array:
+        """No numbers, an array of shape ``(0,)``."""
+        return _arrays.namespace(xp).zeros((0,), dtype=dtype, device=device)
+
+    def _no_gradient(self, w):
+        return None
+
+    def _map(self, backend, x) -> tuple[Array, Callable]:
+        raise NotImplementedError(f"{type(self).__name__}._map")
+
+    def _rule(self, backend, x, w, frozen, wrt):
+        self._check_inputs([tuple(part.shape) for part in leaves(self.inputs, x)])
+        y, pull = self._map(backend, x)
+        shape = tuple(y.shape)
+        repeated = self._repeated(backend, x, y, w)
+
+        def map_pullback(grad_y):
+            if repeated is not y:
+                grad_y = Numbers(backend, {}, w).unbroadcast(grad_y, shape)
+            return pull(grad_y), None
+
+        return repeated, map_pullback
+
+    def _push(self, backend, x, w, dx, dw, frozen):
+        y, pull = self._map(backend, x)
+        # What acts on every entry by itself is its own transpose.
+        dy = self._map(backend, dx)[0] if self.is_linear else pull(dx)
+        return self._repeated(backend, x, y, w), self._repeated(backend, x, dy, w)
+
+    def _repeated(self, backend, x, y, w):
+        """The result with the leading axes of ``w``."""
+        if w is None or w.ndim == 1:
+            return y
+        ours = tuple(leaves(self.inputs, x)[0].shape[:-2])
+        lead = broadcast(ours, tuple(w.shape[:-1]))
+        return y if lead == ours else backend.xp.broadcast_to(y, (*lead, *y.shape[len(ours) :]))
+
+
+def is_ruled(layer: Any) -> bool:
+    """Whether a layer is nothing but its rules: someone's subclass may have changed what it does."""
+    ours = ("__call__", "vjp", "jvp")
+    return isinstance(layer, Ruled) and all(getattr(type(layer), n) is getattr(Ruled, n) for n in ours)
+
+
+def vjp_of(layer: Layer, x, w: Array, wrt: str) -> tuple[Any, Callable]:
+    """The layer's ``vjp``, told which gradients are wanted where it can be."""
+    return layer.vjp(x, w, wrt=wrt) if is_ruled(layer) else layer.vjp(x, w)
+
+
+def leaves(tree: Tree, arrays: Any) -> list:
+    """The arrays of a tree, one after another; for None as many of them."""
+    if tree is None:
+        return [arrays]
+    parts = [None] * len(tree) if arrays is None else arrays
+    return [leaf for each, part in zip(tree, parts, strict=True) for leaf in leaves(each, part)]
+
+
+def put_together(tree: Tree, arrays: Iterator) -> Any:
+    """The tree of the next arrays."""
+    return next(arrays) if tree is None else [put_together(each, arrays) for each in tree]
+
+
+def taken(owner: Any, name: str, tree: Tree, given: Any) -> list:
+    """The arrays of what was given; TypeError or ValueError unless it is such a tree."""
+    if tree is None:
+        return [given]
+    if not isinstance(given, list | tuple):
+        raise TypeError(f"{owner}: {name} must be a list of arrays, got {type(given).__name__}")
+    if len(given) != len(tree):
+        raise ValueError(f"{owner}: {name} must hold {len(tree)} arrays, got {len(given)}")
+    pairs = enumerate(zip(tree, given, strict=True))
+    return [leaf for i, (each, part) in pairs for leaf in taken(owner, f"{name}[{i}]", each, part)]
+
+
+def _checked(owner, name, tree, given, shapes, like_name, like):
+    """The arrays of cotangents or directions, alike and of the right shapes."""
+    arrays = [_arrays.native(array) for array in taken(owner, name, tree, given)]
+    for i, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
+        called = name if tree is None else f"{name}[{i}]"
+        _arrays.check_alike(owner, like_name, like, called, array)
+        _arrays.check_shape(owner, called, array, shape)
+    return arrays
+
+
+def _like(y: Array, w: Array) -> Array:
+    """An array like a result, which is not held on to; autocast may have given it another dtype."""
+    if y.dtype == w.dtype:
+        return w
+    xp = _arrays.backend_of("y", "y", y).xp
+    return xp.zeros((0,), dtype=y.dtype, device=_arrays.device_of(y))
