@@ -45,7 +45,7 @@ class _Composed(Ruled):
         return type(self).__name__
 
     @cached_property
-    def is_whole(self) -> bool:
+    def is_whole(self) -> bool:  # type: ignore[override]
         """Whether all layers are ruled, those of layers too."""
         return all(is_ruled(layer) and getattr(layer, "is_whole", True) for layer in self.layers)
 
@@ -72,7 +72,7 @@ class _Composed(Ruled):
         """Random learned numbers for all layers; the options are those of `Fabrication.init`."""
         rng = np.random.default_rng(rng)
         parts = [layer.init(rng=rng, **options) for layer in self.layers]
-        return _joined(parts)
+        return _joined(None, parts)
 
     @cached_property
     def _runs(self) -> list[slice]:
@@ -84,12 +84,9 @@ class _Composed(Ruled):
         """The layers with their numbers."""
         if w is None and self._length == 0:
             return [(layer, None) for layer in self.layers]
-        _arrays.backend_of(self.label, "w", w)
-        if tuple(w.shape[-1:]) != (self._length,):
-            raise ValueError(
-                f"{self.label}: w must hold {self._length} numbers along its last axis, "
-                f"got shape {tuple(w.shape)}"
-            )
+        if not self.is_whole:
+            _arrays.backend_of(self.label, "w", w)
+            self._check_length(w)
         return [(layer, w[..., run]) for layer, run in zip(self.layers, self._runs, strict=True)]
 
     def _vjp(self, layer, backend, x, w, frozen, wrt):
@@ -159,7 +156,7 @@ class Sequential(_Composed):
             for pull in reversed(pulls):
                 grad, grad_w = (None, None) if pull is None else pull(grad)
                 grads.append(grad_w)
-            return grad if "x" in wrt else None, _joined(grads[::-1]) if "w" in wrt else None
+            return grad if "x" in wrt else None, _joined(backend, grads[::-1]) if "w" in wrt else None
 
         return x, sequential_pullback
 
@@ -212,7 +209,7 @@ class Parallel(_Composed):
             grads = _as_many(self, grads)
             pulled = [pull(grad) for (_, pull), grad in zip(pairs, grads, strict=True)]
             grad_x = _added([grad_x for grad_x, _ in pulled]) if "x" in wrt else None
-            return grad_x, _joined([grad_w for _, grad_w in pulled]) if "w" in wrt else None
+            return grad_x, _joined(backend, [grad_w for _, grad_w in pulled]) if "w" in wrt else None
 
         return [y for y, _ in pairs], parallel_pullback
 
@@ -222,10 +219,13 @@ class Parallel(_Composed):
         return [y for y, _ in pairs], [dy for _, dy in pairs]
 
 
-def _joined(parts):
+def _joined(backend, parts):
     """The numbers of several layers as one vector; those without any have None."""
     parts = [part for part in parts if part is not None]
-    return _arrays.backend_of("layers", "w", parts[0]).xp.concat(parts, axis=-1) if parts else None
+    if not parts:
+        return None
+    backend = backend or _arrays.backend_of("layers", "w", parts[0])
+    return backend.xp.concat(parts, axis=-1)
 
 
 def _as_many(layer, grads):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from arrayfab import _arrays
-from arrayfab._arrays import Array
+from arrayfab._arrays import Array, Backend
 from arrayfab._cached import cached_property
-from arrayfab.fabrications.blueprint import blueprint
-from arrayfab.structures import Numbers
+from arrayfab.fabrications.blueprint import Blueprint, blueprint
+from arrayfab.structures import Structure
 
 if TYPE_CHECKING:
     from arrayfab.fabrications.base import Fabrication
@@ -40,23 +41,33 @@ class StructuredMatrix:
     def __init__(
         self, fabrication: Fabrication, n: int, D: int, w: Array, handed_in: Mapping[str, Array] | None = None
     ):
-        self.fabrication, self.n, self.D, self.w = fabrication, n, D, w
-        plan = blueprint(fabrication, n, D)
-        self.structure = plan.structure
-        self.handed_in = plan.handed_in if handed_in is None else handed_in
+        self.fabrication, self.n, self.D, self.w = fabrication, n, D, _arrays.native(w)
+        self.handed_in = self._plan.handed_in if handed_in is None else handed_in
+        self.is_transposed = False
 
     @cached_property
-    def _numbers(self) -> Numbers:
+    def _plan(self) -> Blueprint:
+        return blueprint(self.fabrication, self.n, self.D)
+
+    @property
+    def structure(self) -> Structure:
+        """The formula."""
+        structure = self._plan.structure
+        return structure.T if self.is_transposed else structure
+
+    @cached_property
+    def _arguments(self) -> tuple[Backend, list[Array]]:
         # Made when they are needed: a matrix may hold placeholders, as leaves of a pytree do.
-        return blueprint(self.fabrication, self.n, self.D).numbers(self.w, handed_in=self.handed_in)
+        backend = self._plan.checked(self.w)
+        return backend, [self.w, *self._plan.frozen_arrays(self.w, backend, self.handed_in)]
 
     def __getstate__(self):
-        # What is drawn or split off `w` is not carried along.
-        return {name: value for name, value in vars(self).items() if name != "_numbers"}
+        # What is drawn is not carried along, nor is what follows from the rest.
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def checked(self) -> StructuredMatrix:
         """The matrix itself; ValueError or TypeError where its numbers do not fit."""
-        _ = self._numbers
+        _ = self._arguments
         return self
 
     @property
@@ -79,42 +90,58 @@ class StructuredMatrix:
     def T(self) -> StructuredMatrix:
         """The matrix with its last two axes swapped."""
         other = copy.copy(self)
-        other.structure = self.structure.T
+        other.is_transposed = not self.is_transposed
         return other
 
     def to_dense(self) -> Array:
         """The matrix, formed. It may share memory with the numbers it was made from."""
-        return self._numbers.over_batch(self.structure.dense(self._numbers)[0])
+        return self._run("dense", self.is_transposed)
 
     def __rmatmul__(self, x: Array) -> Array:
-        return self._product(self.structure, x)
+        return self._product(x, self.is_transposed)
 
     def __matmul__(self, x: Array) -> Array:
         if getattr(x, "ndim", 2) == 1:
-            return self._product(self.structure.T, x)
-        self._check(x, -2, self.structure.shape[1])
-        return self._numbers.over_batch(self.structure.cols(x, self._numbers)[0])
+            return self._product(x, not self.is_transposed)
+        x = self._checked(x, -2, self.structure.shape[1])
+        return self._run("cols", self.is_transposed, x, axis=-1 if x.ndim == 2 else None)
 
-    def _product(self, structure, x):
-        self._check(x, -1, structure.shape[0])
-        numbers, lead = self._numbers, tuple(x.shape[:-1])
-        batched = self.w.ndim > 1
+    def _product(self, x, is_transposed):
+        """``x M``, for the matrix or its transpose."""
+        n, D = self._plan.structure.shape[:: -1 if is_transposed else 1]
+        x = self._checked(x, -1, n)
+        lead, batched, backend = tuple(x.shape[:-1]), self.w.ndim > 1, self._arguments[0]
         if not batched or not lead:  # rows of rows are rows of one array
-            x = numbers.reshape(x, (math.prod(lead), x.shape[-1]))
-        y = numbers.over_batch(structure.rows(x, numbers)[0])
+            x = backend.reshape(x, (math.prod(lead), n))
+        y = self._run("rows", is_transposed, x, axis=0 if x.ndim == 2 else None)
         if batched and lead:
             return y
-        return numbers.reshape(y, (*(y.shape[:-2] if batched else lead), structure.shape[1]))
+        return backend.reshape(y, (*(y.shape[:-2] if batched else lead), D))
 
-    def _check(self, x, axis, size):
+    def _run(self, product, is_transposed, *xs, axis=None):
+        """A product of the formula or its transpose, by the program for arrays of these shapes."""
+        backend, arguments = self._arguments
+        arrays, rule = [*arguments, *xs], partial(_product_rule, self._plan, product, is_transposed)
+        program = self._plan.program((product, is_transposed), rule, backend, arrays, axis)
+        return program.value(*arrays)[0]
+
+    def _checked(self, x, axis, size):
+        x = _arrays.native(x)
         _arrays.check_alike("StructuredMatrix", "the matrix", self.w, "x", x)
         if x.ndim < -axis or x.shape[axis] != size:
             raise ValueError(
                 f"{self}: x must have {size} numbers along axis {axis}, got shape {tuple(x.shape)}"
             )
+        return x
 
     def __array__(self, *_, **__):
         raise TypeError(f"{self} is not formed unless asked for, call its to_dense()")
 
     def __repr__(self) -> str:
         return f"StructuredMatrix(shape={self.shape}, dtype={self.dtype})"
+
+
+def _product_rule(plan, product, is_transposed, backend, *arrays):
+    numbers, xs = plan.filled(backend, *arrays)
+    structure = plan.structure.T if is_transposed else plan.structure
+    return (numbers.over_batch(getattr(structure, product)(*xs, numbers)[0]),)

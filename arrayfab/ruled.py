@@ -6,14 +6,14 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from arrayfab import _arrays
-from arrayfab._arrays import Array, Backend
+from arrayfab._arrays import Array, Backend, device_of
 from arrayfab._cached import cached_property, remembered
 from arrayfab.fabrications.blueprint import Plans
 from arrayfab.layer import Layer
-from arrayfab.programs import Interpreted, Program, broadcast, regime, traced
+from arrayfab.programs import Interpreted, Program, broadcast, regime, regime_number, traced
 from arrayfab.structures import Numbers
 
 #: So many programs of one layer are kept.
@@ -66,12 +66,14 @@ class Ruled:
     ``x`` are made one, whose length a program reads from its argument: it serves any number of rows.
     """
 
-    #: How many axes of x, the last ones, belong together: in front of them any will do.
-    core: int = 1
+    @property
+    def core(self) -> int:
+        """How many axes of ``x``, the last ones, belong together: in front of them any will do."""
+        return 1
 
-    #: How many axes of the result stand in place of them.
     @property
     def given(self) -> int:
+        """How many axes of the result stand in place of them."""
         return self.core
 
     #: What x and the result consist of.
@@ -181,18 +183,15 @@ class Ruled:
 
     def _enter(self, kind: str, x, w: Array | None) -> Entered:
         """A call for arrays of these shapes: what program it takes, and its arguments."""
-        name = type(self).__name__
-        xs = [_arrays.native(part) for part in taken(self.label, "x", self.inputs, x)]
-        given = w is not None or self._length > 0
-        if not given:
-            backend = _arrays.check_real_floating(name, "x", xs[0])
-            w = backend.xp.zeros((0,), dtype=xs[0].dtype, device=_arrays.device_of(xs[0]))
-        else:
-            w = _arrays.native(w)
-            backend = _arrays.check_real_floating(name, "w", w)
-        like, like_name = (w, "w") if given else (xs[0], "x[0]")
+        name, native = type(self).__name__, _arrays.native
+        xs = [native(x)] if self.inputs is None else [*map(native, taken(self.label, "x", self.inputs, x))]
+        like, like_name = native(w), "w"
+        if w is None and not self._length:
+            like, like_name = xs[0], "x[0]"
+        backend = _arrays.check_real_floating(name, like_name, like)
         for i, part in enumerate(xs):
             _arrays.check_alike(name, like_name, like, "x" if self.inputs is None else f"x[{i}]", part)
+        w = like if like_name == "w" else backend.xp.zeros((0,), dtype=like.dtype, device=device_of(like))
         shapes = [tuple(part.shape) for part in xs]
         axes, lead, axis = len(shapes[0]), None, None
         if w.ndim == 1 and axes > self.core:
@@ -213,17 +212,20 @@ class Ruled:
 
     def _program(self, kind, backend, w, xs, shapes, axis):
         """The program for arrays of these shapes, of which any number may lie along an axis."""
-        known = [tuple(part.shape) for part in xs]
+        known = [part.shape for part in xs]
         if axis is not None:
             rows = known[0][axis]
-            if any(shape[axis : axis + 1] != (rows,) for shape in known[1:]):
+            if len(known) > 1 and any(shape[axis : axis + 1] != (rows,) for shape in known):
                 self._check_call(shapes, w)
-            rows = regime(rows)
-            known = [(*shape[:axis], rows, *shape[axis + 1 :]) for shape in known]
-        key = (kind, *known, w.shape, w.dtype, backend, str(_arrays.device_of(w)))
+            stands = regime_number(rows)
+            known = [(*shape[:axis], stands, *shape[axis + 1 :]) for shape in known]
+        device = None if backend.in_loops else str(device_of(w))  # CuPy's devices have no hash
+        key = (kind, w.shape, w.dtype, backend, device, *known)
         program = self._programs.get(key)
         if program is None:
             self._check_call(shapes, w)
+            if axis is not None:
+                known = [(*shape[:axis], regime(rows), *shape[axis + 1 :]) for shape in known]
             program = self._written(kind, backend, w, xs, known)
             remembered(self._programs, key, lambda: program, MOST_PROGRAMS)
         return program
@@ -270,11 +272,7 @@ class Ruled:
                 f"{self}: the sizes of x must be known, got {shapes}; call x.compute_chunk_sizes() on arrays "
                 "of Dask"
             )
-        if tuple(w.shape[-1:]) != (self._length,):
-            raise ValueError(
-                f"{self.label}: w must hold {self._length} numbers along its last axis, "
-                f"got shape {tuple(w.shape)}"
-            )
+        self._check_length(w)
         self._check_inputs(shapes)
         if w.ndim > 1:
             try:
@@ -284,6 +282,13 @@ class Ruled:
                     f"{self}: the leading axes of x and w must broadcast, got x of shape {shapes[0]} and "
                     f"w of shape {tuple(w.shape)}"
                 ) from None
+
+    def _check_length(self, w: Array) -> None:
+        if tuple(w.shape[-1:]) != (self._length,):
+            raise ValueError(
+                f"{self.label}: w must hold {self._length} numbers along its last axis, "
+                f"got shape {tuple(w.shape)}"
+            )
 
 
 @Plans
@@ -345,7 +350,7 @@ class Parameterless(Ruled):
         return y if lead == ours else backend.xp.broadcast_to(y, (*lead, *y.shape[len(ours) :]))
 
 
-def is_ruled(layer: Any) -> bool:
+def is_ruled(layer: Any) -> TypeGuard[Ruled]:
     """Whether a layer is nothing but its rules: someone's subclass may have changed what it does."""
     ours = ("__call__", "vjp", "jvp")
     return isinstance(layer, Ruled) and all(getattr(type(layer), n) is getattr(Ruled, n) for n in ours)
@@ -396,4 +401,4 @@ def _like(y: Array, w: Array) -> Array:
     if y.dtype == w.dtype:
         return w
     xp = _arrays.backend_of("y", "y", y).xp
-    return xp.zeros((0,), dtype=y.dtype, device=_arrays.device_of(y))
+    return xp.zeros((0,), dtype=y.dtype, device=device_of(y))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Real
 from types import ModuleType
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from arrayfab.fabrications.blueprint import blueprint, settle_sizes
 from arrayfab.frozen import Frozen, Law, checked_seed
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.structures import Cost, Cotangents, Dense, Streamed, Structure, add, streamed
+from arrayfab.structures.numbers import prime
 
 #: Frozen blocks that have more numbers than this, all together, are streamed where nothing else is said.
 CACHED_AT_MOST = 1 << 28
@@ -96,28 +97,34 @@ class Fabrication:
 
         Parameters are those of `fabricate`. A pullback may be called more than once.
         """
-        plan = blueprint(self, n, D)
-        numbers = plan.numbers(w)
-        W, pull = plan.structure.dense(numbers)
-        W = numbers.over_batch(W)
+        plan, backend, arrays = self._arguments(w, n, D)
+        program = plan.program("vjp", partial(_vjp, plan), backend, arrays, has_pullback=True)
+        (W,), kept = program.linearize(*arrays)
+        shape = tuple(W.shape)
 
         def fabrication_pullback(grad_W):
-            _arrays.check_alike(plan.owner, "w", w, "grad_W", grad_W)
-            _arrays.check_shape(plan.owner, "grad_W", grad_W, tuple(W.shape))
-            cotangents = Cotangents(numbers)
-            pull(grad_W, cotangents)
-            return plan.join(cotangents, numbers, w)
+            grad_W = _arrays.native(grad_W)
+            _arrays.check_alike(plan.owner, "w", arrays[0], "grad_W", grad_W)
+            _arrays.check_shape(plan.owner, "grad_W", grad_W, shape)
+            return program.pullback(*kept, grad_W)[0]
 
         return W, fabrication_pullback
 
     def jvp(self, w: Array, n: int, D: int, dw: Array) -> tuple[Array, Array]:
         """The dense ``W``, and its derivative in the direction ``dw``."""
-        plan = blueprint(self, n, D)
-        numbers = plan.numbers(w)
-        numbers = numbers.with_arrays(plan.moving(dw, w, numbers))
-        W = numbers.over_batch(plan.structure.dense(numbers)[0])
-        tangent = plan.structure.tangent
-        return W, numbers.full(tuple(W.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
+        plan, backend, arrays = self._arguments(w, n, D)
+        dw = _arrays.native(dw)
+        _arrays.check_alike(plan.owner, "w", arrays[0], "dw", dw)
+        _arrays.check_shape(plan.owner, "dw", dw, tuple(arrays[0].shape))
+        arrays.append(dw)
+        W, dW = plan.program("jvp", partial(_jvp, plan), backend, arrays).value(*arrays)
+        return W, dW
+
+    def _arguments(self, w, n, D):
+        """The formula at one shape, and ``w`` and the frozen matrices, checked."""
+        plan, w = blueprint(self, n, D), _arrays.native(w)
+        backend = plan.checked(w)
+        return plan, backend, [w, *plan.frozen_arrays(w, backend)]
 
     def init(
         self,
@@ -364,6 +371,26 @@ class WithFrozen(Fabrication):
             _arrays.check_shape(str(self.inner), name, array, frozen[prefix + name].shape)
             frozen[prefix + name] = array
         return learned, frozen, structure
+
+
+def _vjp(plan, backend, w, *frozen):
+    numbers, _ = plan.filled(backend, w, *frozen)
+    W, pull = plan.structure.dense(numbers)
+
+    def dense_pullback(grad_W):
+        cotangents = Cotangents(numbers)
+        pull(grad_W, cotangents)
+        return (plan.join(cotangents, numbers, w),)
+
+    return (numbers.over_batch(W),), dense_pullback
+
+
+def _jvp(plan, backend, w, *arrays):
+    numbers, (dw,) = plan.filled(backend, w, *arrays)
+    numbers = numbers.with_arrays({prime(name): block for name, block in plan.split(dw, backend).items()})
+    W = numbers.over_batch(plan.structure.dense(numbers)[0])
+    tangent = plan.structure.tangent
+    return W, numbers.full(tuple(W.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
 
 
 def _terms_of(fabrication: Fabrication) -> tuple[Fabrication, ...]:

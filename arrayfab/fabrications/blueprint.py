@@ -12,9 +12,10 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend, is_integer
+from arrayfab._cached import remembered
 from arrayfab.frozen import Frozen, Stream, cache
+from arrayfab.programs import Interpreted, Program, regime, regime_number, traced
 from arrayfab.structures import Cotangents, Numbers, Streamed, Structure
-from arrayfab.structures.numbers import prime
 
 if TYPE_CHECKING:
     from arrayfab.fabrications.base import Fabrication
@@ -32,20 +33,46 @@ class Blueprint:
         self.owner, self.frozen, self.structure = owner, frozen, structure
         self.streamed = {hole.name for hole in structure.leaves if isinstance(hole, Streamed)}
         self.handed_in = {name: held for name, held in frozen.items() if not isinstance(held, Frozen)}
+        self._programs: dict[Any, Program | Interpreted] = {}
         self.blocks: list[tuple[str, slice, tuple[int, int]]] = []
         self.size = 0
         for name, shape in learned.items():
             start, self.size = self.size, self.size + math.prod(shape)
             self.blocks.append((name, slice(start, self.size), shape))
 
-    def numbers(self, w: Array, handed_in: Mapping[str, Array] | None = None) -> Numbers:
-        """The holes filled, from ``w`` and from the frozen matrices.
+    def filled(self, backend: Backend, w: Array, *arrays: Array) -> tuple[Numbers, tuple[Array, ...]]:
+        """The holes filled, from ``w`` and from the frozen matrices; and the arrays that follow them."""
+        held = dict(zip(self.frozen, arrays, strict=False))
+        return Numbers(backend, self.split(w, backend) | held, w), arrays[len(held) :]
 
-        ``handed_in`` replaces frozen matrices that are arrays.
+    def program(
+        self,
+        key: Any,
+        rule: Callable,
+        backend: Backend,
+        arrays: list[Array],
+        axis: int | None = None,
+        has_pullback: bool = False,
+    ) -> Program | Interpreted:
+        """The program of a rule, which is named by a key, for arrays of these shapes.
+
+        The first one is ``w``, and the last one may be of any length along an axis. A rule in which a frozen
+        matrix is drawn, or whose arrays are no plain numbers, is asked anew in every call.
         """
-        backend = self.checked(w)
-        frozen = self.frozen_arrays(w, backend, handed_in)
-        return Numbers(backend, self.split(w, backend) | dict(zip(self.frozen, frozen, strict=True)), w)
+        if self.streamed or not backend.is_eager:
+            return Interpreted(rule, backend)
+        w, shapes = arrays[0], [tuple(array.shape) for array in arrays]
+        last = shapes[-1]
+        if axis is not None:
+            shapes[-1] = (*last[:axis], regime_number(last[axis]), *last[axis:][1:])
+        known = (key, backend, w.dtype, str(_arrays.device_of(w)), *shapes)
+
+        def written():
+            if axis is not None:
+                shapes[-1] = (*last[:axis], regime(last[axis]), *last[axis:][1:])
+            return traced(rule, backend, arrays, shapes, has_pullback) or Interpreted(rule, backend)
+
+        return remembered(self._programs, known, written)
 
     def checked(self, w: Array) -> Backend:
         """The backend of ``w``; TypeError or ValueError unless it holds as many numbers as it should."""
@@ -56,12 +83,6 @@ class Blueprint:
                 f"{self.owner}: w must hold {self.size} numbers along its last axis, got shape {tuple(shape)}"
             )
         return backend
-
-    def moving(self, dw: Array, w: Array, numbers: Numbers) -> dict[str, Array]:
-        """The primed holes filled from ``dw``, a direction in which ``w`` moves."""
-        _arrays.check_alike(self.owner, "w", w, "dw", dw)
-        _arrays.check_shape(self.owner, "dw", dw, tuple(w.shape))
-        return {prime(name): block for name, block in self.split(dw, numbers).items()}
 
     def split(self, w: Array, backend: Backend | Numbers) -> dict[str, Array]:
         """The learned blocks in ``w``."""
@@ -77,6 +98,7 @@ class Blueprint:
         for name, drawn in self.frozen.items():
             frozen = handed_in.get(name, drawn) if handed_in else drawn
             if not isinstance(frozen, Frozen):
+                frozen = _arrays.native(frozen)
                 xp = _arrays.backend_of(self.owner, name, frozen).xp
                 if xp is backend.xp and xp.isdtype(frozen.dtype, "bool"):  # a mask
                     frozen = xp.astype(frozen, w.dtype)

@@ -117,13 +117,13 @@ def register(*classes: type) -> None:
 def _flatten(matrix):
     names = tuple(matrix.handed_in)
     leaves = (matrix.w, *(matrix.handed_in[name] for name in names))
-    return leaves, (matrix.fabrication, matrix.n, matrix.D, matrix.structure, names)
+    return leaves, (matrix.fabrication, matrix.n, matrix.D, matrix.is_transposed, names)
 
 
 def _unflatten(form, leaves):
-    (fabrication, n, D, structure, names), (w, *arrays) = form, leaves
+    (fabrication, n, D, is_transposed, names), (w, *arrays) = form, leaves
     matrix = StructuredMatrix(fabrication, n, D, w, dict(zip(names, arrays, strict=True)))
-    matrix.structure = structure  # which may be the transpose
+    matrix.is_transposed = is_transposed
     return matrix
 
 

@@ -194,7 +194,7 @@ class _Boundary:
     """Where a solver's vectors become arrays like a given one, and results become the solver's again."""
 
     def __init__(self, like: Array | StructuredMatrix, on_host: bool = False):
-        array = like._numbers.like if isinstance(like, StructuredMatrix) else like
+        array = like.w if isinstance(like, StructuredMatrix) else like
         self.xp = _arrays.check_real_floating("LinearOperator", "the array inside", array).xp
         self.inner, self.device = array.dtype, _arrays.device_of(array)
         self.on_device = _arrays.is_cupy(self.xp) and not on_host

@@ -1,7 +1,7 @@
 """Formulas as straight-line programs: written down once by stand-ins, compiled, and run on arrays."""
 
 from arrayfab.programs.program import Interpreted, Program, traced
-from arrayfab.programs.symbol import Symbol, broadcast, regime
+from arrayfab.programs.symbol import Symbol, broadcast, regime, regime_number
 from arrayfab.programs.tape import ELEMENTWISE, Tape
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "Tape",
     "broadcast",
     "regime",
+    "regime_number",
     "traced",
 ]

@@ -19,6 +19,7 @@ class Symbol(int):
     """
 
     coefficients: tuple[int, ...]
+    _rows: int
 
     def __new__(cls, coefficients: tuple[int, ...], rows: int):
         self = super().__new__(cls, sum(c * rows**power for power, c in enumerate(coefficients)))
@@ -86,16 +87,20 @@ def _coefficients(number: int) -> tuple[int, ...]:
     return number.coefficients if isinstance(number, Symbol) else (number,)
 
 
+def regime_number(rows: int) -> int:
+    """Minus the power of two nearest to a number of rows; 1 for one row, which broadcasts."""
+    # On the scale of logarithms, n is nearest to 2ᵏ where n² < 2²ᵏ⁺¹.
+    return 1 if rows == 1 else -max(1, min((rows * rows).bit_length() // 2, _MOST))
+
+
 def regime(rows: int) -> int:
     """A number of rows as that which stands for its regime: a symbol near a power of two, or one.
 
-    One row is a regime of its own, since it broadcasts. Symbols stay as they are.
+    Symbols stay as they are, and so does a number that someone else traces.
     """
-    if isinstance(rows, Symbol):
-        return rows
-    # The nearest power of two, on the scale of logarithms: n² < 2²ᵏ⁺¹.
-    power = min((rows * rows).bit_length() // 2, _MOST)
-    return 1 if rows == 1 else _REGIMES[power or 1]
+    if type(rows) is not int:
+        return rows if isinstance(rows, Symbol) else _REGIMES[_MOST // 2]
+    return 1 if rows == 1 else _REGIMES[-regime_number(rows)]
 
 
 _REGIMES = [Symbol((0, 1), 1 << power) for power in range(_MOST + 1)]

@@ -107,14 +107,18 @@ class Tape(Backend):
 
     def at(self, array: Traced, key: Any) -> Traced:
         """An entry, a run or a new axis of an array."""
-        shape, names = _shape_at(array.shape, key), []
+        shape = _shape_at(array.shape, key)
+        names: list[str] = []
         text = self._spelled(key, names)
         if names:
-            return self.write(shape, "{}[{}]", array, key)
-        # A slice without symbols is made once.
+            raise TypeError("an index that depends on the number of rows is not written down")
+        # A slice is made once.
         name = self._constants.setdefault((slice, text), f"c{len(self._constants)}")
         self.scope[name] = key
-        return self.write(shape, f"{{}}[{name}]", array)
+        part = self.write(shape, f"{{}}[{name}]", array)
+        if hasattr(array, "dtype"):
+            part.dtype, part.device = array.dtype, array.device
+        return part
 
     # The namespace: the functions of the standard that structures use.
     def full(self, shape, value, **options):
@@ -205,7 +209,7 @@ def _broadcast(*operands):
 
 
 class Traced:
-    """A stand-in for an array: its shape, and the name it has on a tape. Arguments know their dtype too."""
+    """A stand-in for an array: its shape, and its name on a tape. Those of arguments know their dtype too."""
 
     __slots__ = ("_flat", "_transpose", "device", "dtype", "name", "shape", "tape")
 
