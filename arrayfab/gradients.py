@@ -36,8 +36,8 @@ def mean_squared_error(y: Array, target: Array) -> tuple[Array, Array]:
     _arrays.check_shape("mean_squared_error", "target", target, tuple(y.shape))
     size = _count("mean_squared_error", math.prod(y.shape))
     residual = _wide(xp, y) - _wide(xp, target)
-    # mean(r²) = s² mean((r / s)²). A power of two for s rounds nothing; the fourth root of the largest number,
-    # where r is larger, keeps the squares and their sum finite as long as the mean is.
+    # mean(r²) = s² mean((r / s)²), where a power of two for s rounds nothing. Where r is large, the fourth
+    # root of the largest number there is keeps the squares and their sum finite as long as the mean is.
     root = 2.0 ** (math.frexp(float(xp.finfo(residual.dtype).max))[1] // 4)
     largest = xp.max(xp.abs(residual))
     scale = xp.where(largest > root, xp.full_like(largest, root), xp.ones_like(largest))
@@ -82,8 +82,8 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     _arrays.check_shape(owner, "labels", labels, tuple(logits.shape))
     dtype = logits.dtype
     logits, labels = _wide(xp, logits), _wide(xp, labels)
-    # log softmax(z) = z − log Σ exp z, with the largest logit moved to zero so that nothing overflows, and its one
-    # left to log1p so that a loss near zero keeps its digits. With the share p = labels / rows of every entry
+    # log softmax(z) = z − log Σ exp z, with the largest logit moved to zero so that nothing overflows, and
+    # its term in the sum left to log1p, so that a loss near zero keeps its digits. With p = labels / rows
     # loss = −Σ p log softmax(z), whence  gz = softmax(z) Σ p − p.
     share = labels / _count(owner, math.prod(logits.shape[:-1]))
     mass = xp.sum(share, axis=-1, keepdims=True)
