@@ -15,6 +15,8 @@ from arrayfab.layer import Layer
 def mean_squared_error(y: Array, target: Array) -> tuple[Array, Array]:
     """The mean of ``(y - target)²`` over all entries, and its gradient in ``y``.
 
+    It is finite wherever the dtype can hold it, and taken in float32 where the dtype is narrower.
+
     Parameters
     ----------
     y, target : array, shape ``(...)``
@@ -48,6 +50,8 @@ def mean_squared_error(y: Array, target: Array) -> tuple[Array, Array]:
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     """The mean cross entropy of ``softmax(logits)`` over all rows, and its gradient in ``logits``.
+
+    It is taken in float32 where the dtype is narrower.
 
     Parameters
     ----------

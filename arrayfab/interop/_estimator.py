@@ -172,7 +172,7 @@ class Estimator(BaseEstimator):
         self.__dict__ = revision.__dict__
 
     def _objective(self, X, y, sample_weight, is_batch: bool):
-        """From ``w`` on the host to the loss and its gradient; the first data set the model up."""
+        """From ``w`` on the host to the loss and its gradient, and ``X``; the first data set the model up."""
         self._check_parameters()
         owner, is_first = type(self).__name__, self._is_first
         X, y = self._validated(X, y, is_batch)
@@ -185,7 +185,6 @@ class Estimator(BaseEstimator):
         X, y = taken(X, rows), taken(self._moved_target(y, X), rows)
         weights = moved(owner, "sample_weight", weights, X)[:, None]
         target = self._target(y, weights)
-        self._check_scale(X)
         if is_first:
             self._start(X, self._n_outputs(target))
         mean_loss = scipy_objective(self.model_, lambda y, t: self._loss(y, t, weights), X, target)
@@ -194,7 +193,7 @@ class Estimator(BaseEstimator):
             value, grad = mean_loss(w)
             return value + 0.5 * decay * float(w @ w), grad + decay * w
 
-        return objective
+        return objective, X
 
     def _continued(self, X):
         """``X`` to learn on with; ValueError where it is of another dtype than the first one was."""
@@ -213,46 +212,37 @@ class Estimator(BaseEstimator):
                 self._fail(f"y holds numbers too small for {dtype}, the dtype of X")
         return moved(type(self).__name__, "y", y, X)
 
-    def _check_scale(self, X):
-        """ConvergenceWarning where gradients would be tiny or huge whatever there is to be learned."""
-        reach = float(np.max(largest(X)))
-        if reach > 0 and not 0.01 <= reach <= 10_000:
-            reason = f"the largest number in X is {reach:.2g}, and should be between 0.01 and 10,000; scale X"
-            self._warn(reason, stacklevel=7)
-
     def _fit(self, X, y, sample_weight):
         with self._revision(goes_on=self.warm_start) as revision:
-            revision._minimize(X, y, sample_weight)
-        return self
-
-    def _minimize(self, X, y, sample_weight):
-        objective = self._objective(X, y, sample_weight, is_batch=False)
-        self._moments, self.loss_curve_, self.n_iter_ = (0, 0.0, 0.0), [], 0
-        found = minimize(
-            objective,
-            host(self.w_).astype(np.float64),
-            jac=True,
-            method="L-BFGS-B",
-            callback=lambda intermediate_result: self._report(intermediate_result.fun),
-            options={
-                "maxiter": self.max_iter,
-                "maxfun": 20 * self.max_iter,
-                "maxcor": 50,  # where numbers are few, a long memory costs little
-                "gtol": self.tol,
-                "ftol": 64 * np.finfo(float).eps,
-            },
-        )
-        self._keep(found.x, found.fun)
-        if found.status != 0:
-            self._warn(
-                f"no convergence to tol={self.tol} within max_iter={self.max_iter} iterations, L-BFGS says "
-                f"{found.message!r}; scale the data, or allow more"
+            objective, X = revision._objective(X, y, sample_weight, is_batch=False)
+            revision._moments, revision.loss_curve_, revision.n_iter_ = (0, 0.0, 0.0), [], 0
+            found = minimize(
+                objective,
+                host(revision.w_).astype(np.float64),
+                jac=True,
+                method="L-BFGS-B",
+                callback=lambda intermediate_result: revision._report(intermediate_result.fun),
+                options={
+                    "maxiter": self.max_iter,
+                    "maxfun": 20 * self.max_iter,
+                    "maxcor": 50,  # where numbers are few, a long memory costs little
+                    "gtol": self.tol,
+                    "ftol": 64 * np.finfo(float).eps,
+                },
             )
+            revision._keep(found.x, found.fun)
+            self._check_scale(X)
+            if found.status != 0:
+                self._warn(
+                    f"no convergence to tol={self.tol} within max_iter={self.max_iter} iterations, L-BFGS "
+                    f"says {found.message!r}; scale the data, or allow more"
+                )
+        return self
 
     def _step(self, X, y, sample_weight):
         """One step of Adam (Kingma and Ba, arXiv:1412.6980), with the paper's decay rates."""
         with self._revision(goes_on=True) as revision:
-            objective = revision._objective(X, y, sample_weight, is_batch=True)
+            objective, X = revision._objective(X, y, sample_weight, is_batch=True)
             w = host(revision.w_).astype(np.float64)
             value, grad = objective(w)
             t, mean, root = revision._moments
@@ -264,6 +254,7 @@ class Estimator(BaseEstimator):
             revision._moments = t, mean, root
             revision.loss_curve_ = list(revision.loss_curve_)
             revision._report(value)
+            self._check_scale(X)
         return self
 
     def _report(self, loss):
@@ -274,7 +265,7 @@ class Estimator(BaseEstimator):
 
     def _keep(self, w, loss):
         if not (np.isfinite(loss) and np.all(np.isfinite(w))):
-            self._fail("the loss or its gradient is no longer finite; scale X")
+            self._fail("the loss or its gradient is no longer finite; scale X, or sample_weight")
         self.w_ = moved(type(self).__name__, "w_", w, self.w_)
 
     def _check_parameters(self):
@@ -295,7 +286,14 @@ class Estimator(BaseEstimator):
     def _fail(self, reason, error=ValueError):
         raise error(f"{type(self).__name__}: {reason}")
 
-    def _warn(self, reason, stacklevel=5):
+    def _check_scale(self, X):
+        """ConvergenceWarning where gradients are tiny or huge whatever there is to be learned."""
+        reach = float(np.max(largest(X)))
+        if reach > 0 and not 0.01 <= reach <= 10_000:
+            reason = f"the largest number in X is {reach:.2g}, and should be between 0.01 and 10,000; scale X"
+            self._warn(reason, stacklevel=5)
+
+    def _warn(self, reason, stacklevel=4):
         warnings.warn(f"{type(self).__name__}: {reason}", ConvergenceWarning, stacklevel=stacklevel)
 
     # Results.
@@ -305,7 +303,7 @@ class Estimator(BaseEstimator):
         check_is_fitted(self)
         return self._at_home(validate_data(self, X, dtype="numeric", reset=False), method)
 
-    def _at_home(self, X, method):
+    def _at_home(self, X, method, name="X"):
         """``X`` in the dtype of ``w_``; ValueError unless it lives where ``w_`` does."""
         here, there = (
             (_arrays.backend_of(method, "X", array).xp, _arrays.device_of(array)) for array in (X, self.w_)
@@ -316,7 +314,7 @@ class Estimator(BaseEstimator):
                 f"device as those passed to fit(): got {here[0].__name__} on {here[1]}, fitted with "
                 f"{there[0].__name__} on {there[1]}"
             )
-        return moved(type(self).__name__, "X", X, self.w_)
+        return moved(type(self).__name__, name, X, self.w_)
 
 
 def _smaller(one: Fabrication, other: Fabrication, n: int, D: int) -> Fabrication:

@@ -58,7 +58,8 @@ class FabricatedRegressor(MultiOutputMixin, RegressorMixin, Estimator):
     random_state : int, RandomState instance or None
         Of the numbers to start from. Frozen matrices follow from the seeds of their fabrications.
     warm_start : bool
-        Whether `fit` starts from the numbers learned before.
+        Whether `fit` starts from the numbers learned before. It then refuses, as `partial_fit` does, what does
+        not go with them: another model, other columns, outputs or classes, another dtype or namespace.
     verbose : bool
         Whether to print the loss of every iteration.
 
@@ -69,13 +70,20 @@ class FabricatedRegressor(MultiOutputMixin, RegressorMixin, Estimator):
     model_ : Layer
         ``model_(X, w_)`` is the standardized prediction.
     target_mean_, target_scale_ : array, shape ``(n_outputs,)``
-        What ``y`` was standardized with.
+        What ``y`` was standardized with: its mean and standard deviation, or, where a column is constant, the
+        magnitude of its number.
     loss_curve_ : list of float
         The loss after every iteration.
     n_iter_, n_features_in_ : int
         Iterations made, and columns of ``X``.
     feature_names_in_ : numpy.ndarray
         The names of the columns, where ``X`` has any.
+
+    Notes
+    -----
+    A call that fails, or is interrupted, leaves the estimator as it was. Where L-BFGS ends for another reason
+    than convergence, or the largest number in ``X`` is not between 0.01 and 10,000, there is a
+    ``ConvergenceWarning``.
 
     Examples
     --------
@@ -337,7 +345,7 @@ class Fabricated(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     def inverse_transform(self, Z):
         """The decoder's result, ``(rows, n_features)``, in the unit of ``X``."""
         check_is_fitted(self)
-        Z = self._at_home(check_array(Z, input_name="Z"), "inverse_transform")
+        Z = self._at_home(check_array(Z, input_name="Z"), "inverse_transform", "Z")
         encoder, decoder = self.model_.layers
         X = decoder(Z, self.w_[encoder.num_parameters() :])
         return X * self.target_scale_ + self.target_mean_
