@@ -58,8 +58,8 @@ class FabricatedRegressor(MultiOutputMixin, RegressorMixin, Estimator):
     random_state : int, RandomState instance or None
         Of the numbers to start from. Frozen matrices follow from the seeds of their fabrications.
     warm_start : bool
-        Whether `fit` starts from the numbers learned before. It then refuses, as `partial_fit` does, what does
-        not go with them: another model, other columns, outputs or classes, another dtype or namespace.
+        Whether `fit` starts from the numbers learned before. It then refuses, as `partial_fit` does, what
+        does not go with them: another model, other columns, outputs or classes, another dtype or namespace.
     verbose : bool
         Whether to print the loss of every iteration.
 
