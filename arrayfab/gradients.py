@@ -15,6 +15,8 @@ from arrayfab.layer import Layer
 def mean_squared_error(y: Array, target: Array) -> tuple[Array, Array]:
     """The mean of ``(y - target)²`` over all entries, and its gradient in ``y``.
 
+    It is finite wherever the dtype can hold it, and taken in float32 where the dtype is narrower.
+
     Parameters
     ----------
     y, target : array, shape ``(...)``
@@ -35,12 +37,21 @@ def mean_squared_error(y: Array, target: Array) -> tuple[Array, Array]:
     _arrays.check_alike("mean_squared_error", "y", y, "target", target)
     _arrays.check_shape("mean_squared_error", "target", target, tuple(y.shape))
     size = _count("mean_squared_error", math.prod(y.shape))
-    residual = y - target
-    return xp.sum(residual * residual) / size, residual * (2.0 / size)
+    residual = _wide(xp, y) - _wide(xp, target)
+    # mean(r²) = s² mean((r / s)²), where a power of two for s rounds nothing. Where r is large, the fourth
+    # root of the largest number there is keeps the squares and their sum finite as long as the mean is.
+    root = 2.0 ** (math.frexp(float(xp.finfo(residual.dtype).max))[1] // 4)
+    largest = xp.max(xp.abs(residual))
+    scale = xp.where(largest > root, xp.full_like(largest, root), xp.ones_like(largest))
+    scaled = residual / scale
+    loss = xp.sum(scaled * scaled) / size * scale * scale
+    return _as(xp, y.dtype, loss, residual * (2.0 / size))
 
 
 def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
     """The mean cross entropy of ``softmax(logits)`` over all rows, and its gradient in ``logits``.
+
+    It is taken in float32 where the dtype is narrower.
 
     Parameters
     ----------
@@ -73,23 +84,41 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
         )
     _arrays.check_alike(owner, "logits", logits, "labels", labels)
     _arrays.check_shape(owner, "labels", labels, tuple(logits.shape))
-    # log softmax(z) = z − log Σ exp z, with the largest logit moved to zero so that nothing overflows.
-    # loss = −Σ p log softmax(z) / rows, whence  gz = (softmax(z) Σ p − p) / rows.
+    dtype = logits.dtype
+    logits, labels = _wide(xp, logits), _wide(xp, labels)
+    # log softmax(z) = z − log Σ exp z, with the largest logit moved to zero so that nothing overflows, and
+    # its term in the sum left to log1p, so that a loss near zero keeps its digits. With p = labels / rows
+    # loss = −Σ p log softmax(z), whence  gz = softmax(z) Σ p − p.
+    share = labels / _count(owner, math.prod(logits.shape[:-1]))
+    mass = xp.sum(share, axis=-1, keepdims=True)
     shifted = logits - xp.max(logits, axis=-1, keepdims=True)
-    log_sum = xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
-    rows = _count(owner, math.prod(logits.shape[:-1]))
-    mass = xp.sum(labels, axis=-1, keepdims=True)
+    is_largest = _classes(xp, logits) == xp.argmax(logits, axis=-1, keepdims=True)
+    others = xp.where(is_largest, xp.zeros_like(shifted), xp.exp(shifted))
+    log_sum = xp.log1p(xp.sum(others, axis=-1, keepdims=True))
     # What has no probability adds nothing, even where its logit is infinite.
     counted = xp.where(labels == 0, xp.zeros_like(shifted), shifted)
-    loss = (xp.sum(mass * log_sum) - xp.sum(labels * counted)) / rows
-    return loss, (xp.exp(shifted - log_sum) * mass - labels) / rows
+    loss = xp.sum(mass * log_sum) - xp.sum(share * counted)
+    return _as(xp, dtype, loss, xp.exp(shifted - log_sum) * mass - share)
+
+
+def _classes(xp, logits):
+    return xp.arange(logits.shape[-1], device=_arrays.device_of(logits))
 
 
 def _one_hot(labels, logits, xp):
-    classes = xp.arange(logits.shape[-1], device=_arrays.device_of(labels))
+    classes = _classes(xp, logits)
     labels = xp.astype(labels, classes.dtype)[..., None]
     known = xp.astype((labels >= 0) & (labels < logits.shape[-1]), logits.dtype)
     return xp.where(known == 0, xp.full_like(known, math.nan), xp.astype(labels == classes, logits.dtype))
+
+
+def _wide(xp, x):
+    """``x`` in float32 where its dtype is narrower, in which sums stall and counts overflow."""
+    return xp.astype(x, xp.float32) if xp.finfo(x.dtype).bits < 32 else x
+
+
+def _as(xp, dtype, *arrays):
+    return tuple(xp.astype(array, dtype, copy=False) for array in arrays)
 
 
 def _count(owner, count):
@@ -150,8 +179,9 @@ def scipy_objective(layer: Layer, loss: Callable, x, target) -> Callable:
     def host_objective(w):
         moved = _arrays.from_host(np.asarray(w), xp, like.dtype, _arrays.device_of(like))
         value, grad = objective(moved, x, target)
-        # One array, so that Dask computes once and a device is waited for once.
-        numbers = _arrays.to_host(xp.concat([xp.reshape(value, (1,)), grad])).astype(np.float64)
+        # One array, so that Dask computes once and a device is waited for once. NumPy has no bfloat16.
+        numbers = _wide(xp, xp.concat([xp.reshape(value, (1,)), grad]))
+        numbers = _arrays.to_host(numbers).astype(np.float64)
         return float(numbers[0]), numbers[1:]
 
     return host_objective

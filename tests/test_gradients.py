@@ -18,6 +18,7 @@ from arrayfab.gradients import (
     softmax_cross_entropy,
     value_and_grad,
 )
+from arrayfab.testing import namespaces
 
 MODEL = af.Sequential(
     [
@@ -65,6 +66,84 @@ def test_the_gradient_of_a_loss_is_that_of_differences(loss):
 def test_cross_entropy_of_many_classes_with_narrow_class_numbers():
     value, _ = softmax_cross_entropy(np.ones((1, 300)), np.asarray([7], dtype=np.uint8))
     assert value == pytest.approx(np.log(300))
+
+
+NARROW = [("numpy", "float16"), ("torch", "float16"), ("torch", "bfloat16"), ("jax", "bfloat16")]
+MEANS = [  # entries, how many of them are of that magnitude and not zero, and the mean of the squares
+    pytest.param("float32", 100, 100, 1e19, 1e38, id="squares-overflow-in-sum"),
+    pytest.param("float32", 100, 1, 2.0**66, 2.0**132 / 100, id="square-overflows"),
+    pytest.param("float32", 100, 100, 1e-18, 1e-36, id="small"),
+    pytest.param("float32", 100, 100, 1e-25, 0.0, id="below-the-smallest"),
+    pytest.param("float64", 100, 100, 1e154, 1e308, id="squares-overflow-in-sum-float64"),
+    pytest.param("float64", 100, 100, 1e-25, 1e-50, id="small-float64"),
+]
+
+
+def array_of(library, dtype, numbers):
+    """An array of a library by its name, from numbers that the dtype holds."""
+    pytest.importorskip(library)
+    if library == "numpy":
+        return numbers.astype(dtype)
+    xp = namespaces.get(library).xp
+    return xp.astype(xp.asarray(numbers.astype(np.float32)), getattr(xp, dtype))
+
+
+@pytest.mark.parametrize(("library", "dtype"), NARROW)
+def test_half_precision_counts_and_sums_beyond_its_own_range(library, dtype):
+    ones = array_of(library, dtype, np.ones(70_000))
+    loss, grad = mean_squared_error(ones, 0 * ones)
+    assert loss.dtype == grad.dtype == ones.dtype
+    assert float(loss) == 1.0
+    assert float(grad[0]) == pytest.approx(2 / 70_000, rel=1e-2)
+    logits = array_of(library, dtype, np.zeros((70_000, 2)))
+    loss, grad = softmax_cross_entropy(logits, array_of(library, dtype, np.tile([0.0, 1.0], (70_000, 1))))
+    assert loss.dtype == grad.dtype == logits.dtype
+    assert float(loss) == pytest.approx(np.log(2), rel=1e-2)
+    assert float(grad[0, 0]) == pytest.approx(0.5 / 70_000, rel=1e-2)
+
+
+def test_residuals_beyond_the_range_of_half_precision_do_not_spoil_the_mean():
+    y, target = (np.where(np.arange(400_000) == 0, x, 0).astype(np.float16) for x in (6e4, -6e4))
+    assert mean_squared_error(y, target)[0] == pytest.approx(1.44e10 / 400_000, rel=1e-3)
+
+
+@pytest.mark.parametrize(("dtype", "count", "some", "magnitude", "expected"), MEANS)
+def test_a_mean_of_squares_is_right_wherever_the_dtype_holds_it(
+    namespace, dtype, count, some, magnitude, expected
+):
+    if dtype == "float64" and namespace.dtype_name == "float32":
+        pytest.skip(f"{namespace.name} is tried in float32")
+    y = namespace.asarray(np.where(np.arange(count) < some, magnitude, 0.0), dtype)
+    loss, _ = namespace.compiled(mean_squared_error)(y, y * 0)
+    assert loss.dtype == y.dtype
+    assert float(loss) == pytest.approx(expected, abs=0, rel=1e-5 if dtype == "float32" else 1e-13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [([1.5, 1.5], np.log(2)), ([60.0, 3.0], np.exp(-57.0)), ([0.0, 1e38], 1e38)],
+)
+def test_a_mean_cross_entropy_is_right_wherever_the_dtype_holds_it(namespace, dtype, row, expected):
+    if dtype == "float64" and namespace.dtype_name == "float32":
+        pytest.skip(f"{namespace.name} is tried in float32")
+    logits = namespace.asarray(np.tile(row, (20, 1)), dtype)
+    loss, _ = namespace.compiled(softmax_cross_entropy)(logits, namespace.asarray(np.zeros(20), "int64"))
+    assert float(loss) == pytest.approx(expected, abs=0, rel=1e-5 if dtype == "float32" else 1e-13)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_what_is_not_finite_shows_in_the_mean(value):
+    loss, _ = mean_squared_error(np.asarray([1.0, value]), np.zeros(2))
+    assert np.isnan(loss) if np.isnan(value) else np.isinf(loss)
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "uint32", "uint64"])
+def test_class_numbers_without_a_sign_on_pytorch(dtype):
+    torch = pytest.importorskip("torch")
+    logits, labels = data(7, 4), np.asarray([0, 3, 1, 1, 2, 0, 3])
+    loss, _ = softmax_cross_entropy(torch.asarray(logits), torch.asarray(labels.astype(dtype)))
+    assert float(loss) == pytest.approx(softmax_cross_entropy(logits, labels)[0])
 
 
 def test_an_impossible_class_of_no_probability_does_not_disturb_the_loss():
@@ -160,6 +239,19 @@ def test_scipy_objective_has_float64_outside_and_the_arrays_of_x_inside():
     expected_value, expected_grad = value_and_grad(MODEL, mean_squared_error)(w, x, target)
     assert value == pytest.approx(expected_value, rel=1e-5)
     np.testing.assert_allclose(grad, expected_grad, atol=1e-5)
+
+
+def test_scipy_objective_of_bfloat16():
+    x, target = (array_of("torch", "bfloat16", data(20, k, seed=k)) for k in (6, 3))
+    role = af.Reconciliation(fabrication=af.LowRank(r=2), n=3, D=6)
+    w = role.init(rng=0)
+    value, grad = scipy_objective(role, mean_squared_error, x, target)(w)
+    assert grad.dtype == np.float64
+    expected_value, expected_grad = value_and_grad(role, mean_squared_error)(
+        w, data(20, 6, seed=6), data(20, 3, seed=3)
+    )
+    assert value == pytest.approx(expected_value, rel=0.02)
+    np.testing.assert_allclose(grad, expected_grad, atol=0.02)
 
 
 BAD = {

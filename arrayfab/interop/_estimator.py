@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
 from itertools import pairwise
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import minimize
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab.composition import Pointwise, Sequential
 from arrayfab.fabrications import Fabrication, Full, LowRank
 from arrayfab.gradients import mean_squared_error, scipy_objective
+from arrayfab.interop._samples import (
+    floating,
+    host,
+    is_finite,
+    largest,
+    moved,
+    standardization,
+    taken,
+    weighed,
+)
 from arrayfab.layer import Layer
 from arrayfab.roles import Reconciliation
 
 
 class Estimator(BaseEstimator):
     """Parameters, the model made of them, and L-BFGS and Adam on its numbers ``w_``."""
+
+    #: The parameters that the model is made of. They stay what they were while its numbers are learned on.
+    _made_of: ClassVar[tuple[str, ...]] = ("model", "hidden_layer_sizes", "activation")
 
     def __init__(
         self,
@@ -57,21 +74,21 @@ class Estimator(BaseEstimator):
 
     # What an estimator may say otherwise.
 
-    def _validated(self, X, y, is_first: bool):
-        """``X`` and ``y``, checked by scikit-learn, which remembers the features of the first ``X``."""
-        return validate_data(self, X, y, dtype="numeric", reset=is_first)
+    def _validated(self, X, y, is_batch: bool):
+        """``X`` and what its results shall be like, checked by scikit-learn."""
+        raise NotImplementedError
 
-    def _target(self, X: Array, y, weights: Array) -> Array:
-        """What the results shall be like, of shape ``(rows, …)``: ``y`` standardized as the first one was."""
-        y = moved(y, X)
-        y = y[:, None] if y.ndim == 1 else y
-        if not hasattr(self, "target_mean_"):
-            xp = _arrays.backend_of("target", "y", y).xp
-            self.target_mean_ = xp.mean(weights * y, axis=0)
-            scale = xp.sqrt(xp.mean(weights * (y - self.target_mean_) ** 2, axis=0))
-            is_constant = scale <= 10 * xp.finfo(scale.dtype).eps * xp.abs(self.target_mean_)
-            self.target_scale_ = xp.where(is_constant, xp.ones_like(scale), scale)
-        return (y - self.target_mean_) / self.target_scale_
+    def _target(self, y: Array, weights: Array) -> Array:
+        """``y`` in the unit of the results, ``(rows, outputs)``: standardized as the first one was."""
+        if self._is_first:
+            self.target_mean_, self.target_scale_ = standardization(y, weights)
+        elif y.shape[1] != self.target_mean_.shape[0]:
+            self._refuse(f"y must have {self.target_mean_.shape[0]} columns, as the first one", y.shape[1])
+        target = (y - self.target_mean_) / self.target_scale_
+        if not is_finite(target):
+            dtype = _arrays.dtype_name(y.dtype)
+            self._fail(f"data to learn, standardized as the first ones, are too large for {dtype}")
+        return target
 
     def _made_model(self, n_features: int, n_outputs: int) -> Layer:
         """A model from that many columns to that many."""
@@ -116,6 +133,11 @@ class Estimator(BaseEstimator):
             self._refuse(f"model must hold {len(sizes) - 1} fabrications, one for each matrix", self.model)
         return list(self.model)
 
+    def _recipe(self) -> dict:
+        values = {name: getattr(self, name) for name in self._made_of}
+        # Lists may be changed later.
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
     def _start(self, X, n_outputs):
         """Make the model, and draw the numbers to start from."""
         model = self._made_model(X.shape[1], n_outputs)
@@ -126,76 +148,113 @@ class Estimator(BaseEstimator):
         if shape != (1, n_outputs):
             self._refuse(f"model must turn a row into shape {(1, n_outputs)}", shape)
         self.model_, self.w_, self.loss_curve_, self.n_iter_ = model, w, [], 0
+        self._moments, self._made_with = (0, 0.0, 0.0), self._recipe()
 
     # Learning.
 
-    def _objective(self, X, y, sample_weight):
-        """From ``w`` on the host to the loss and its gradient; the first data set the model up."""
+    @property
+    def _is_first(self) -> bool:
+        """Whether there are no learned numbers yet to go on from."""
+        return not hasattr(self, "w_")
+
+    @contextmanager
+    def _revision(self, goes_on: bool) -> Iterator:
+        """A copy to learn with, which takes the estimator's place at the end.
+
+        What fails, or is interrupted, leaves the estimator as it was.
+        """
+        revision = copy(self)
+        if not goes_on:
+            for name in [name for name in vars(revision) if name.endswith("_")]:
+                delattr(revision, name)
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked at
+            yield revision
+        self.__dict__ = revision.__dict__
+
+    def _objective(self, X, y, sample_weight, is_batch: bool):
+        """From ``w`` on the host to the loss and its gradient, and ``X``; the first data set the model up."""
         self._check_parameters()
-        is_first = not hasattr(self, "w_")
-        X, y = self._validated(X, y, is_first)
-        X = floating(X) if is_first else self._at_home(X, "fit")
-        rows = X.shape[0]
-        weights = None if sample_weight is None else host(sample_weight)
-        weights = _check_sample_weight(weights, np.empty((rows, 1)), ensure_non_negative=True)
-        total = float(np.sum(weights))
-        if total == 0:
-            raise ValueError(f"{type(self).__name__}: all numbers in sample_weight are zero")
-        weights = moved(weights * (rows / total), X)[:, None]
-        target = self._target(X, y, weights)
+        owner, is_first = type(self).__name__, self._is_first
+        X, y = self._validated(X, y, is_batch)
+        X = floating(owner, X) if is_first else self._continued(X)
+        rows, weights, total = weighed(owner, sample_weight, X.shape[0])
+        decay = self.alpha / total
+        if not np.isfinite(decay):
+            self._refuse("alpha, divided by the sum of sample_weight, must be finite", decay)
+        # What has no weight says nothing, not even about the unit of y.
+        X, y = taken(X, rows), taken(self._moved_target(y, X), rows)
+        weights = moved(owner, "sample_weight", weights, X)[:, None]
+        target = self._target(y, weights)
         if is_first:
             self._start(X, self._n_outputs(target))
         mean_loss = scipy_objective(self.model_, lambda y, t: self._loss(y, t, weights), X, target)
-        decay = self.alpha / total
 
         def objective(w):
             value, grad = mean_loss(w)
             return value + 0.5 * decay * float(w @ w), grad + decay * w
 
-        return objective
+        return objective, X
+
+    def _continued(self, X):
+        """``X`` to learn on with; ValueError where it is of another dtype than the first one was."""
+        dtype, before = (_arrays.dtype_name(array.dtype) for array in (X, self.w_))
+        if dtype != before and dtype in ("float64", "float32"):
+            self._refuse(f"X must have dtype {before}, as the first one", dtype)
+        return self._at_home(X, "fit")
+
+    def _moved_target(self, y, X):
+        """``y`` like ``X``, with two axes; ValueError where its numbers do not fit the dtype."""
+        y = y[:, None] if y.ndim == 1 else y
+        dtype = _arrays.dtype_name(X.dtype)
+        if dtype == "float32" and _arrays.dtype_name(y.dtype) == "float64":
+            peak = largest(y)
+            if np.any((peak > 0) & (peak < np.finfo(dtype).smallest_normal)):
+                self._fail(f"y holds numbers too small for {dtype}, the dtype of X")
+        return moved(type(self).__name__, "y", y, X)
 
     def _fit(self, X, y, sample_weight):
-        if not self.warm_start:
-            for name in [name for name in vars(self) if name.endswith("_")]:
-                delattr(self, name)
-        vars(self).pop("_moments", None)
-        objective = self._objective(X, y, sample_weight)
-        self.loss_curve_, self.n_iter_ = [], 0
-        found = minimize(
-            objective,
-            host(self.w_).astype(np.float64),
-            jac=True,
-            method="L-BFGS-B",
-            callback=lambda intermediate_result: self._report(intermediate_result.fun),
-            options={
-                "maxiter": self.max_iter,
-                "maxfun": 20 * self.max_iter,
-                "maxcor": 50,  # where numbers are few, a long memory costs little
-                "gtol": self.tol,
-                "ftol": 64 * np.finfo(float).eps,
-            },
-        )
-        self._keep(found.x, found.fun)
-        if found.status == 1:  # out of iterations
-            warnings.warn(
-                f"{type(self).__name__}: no convergence to tol={self.tol} within max_iter={self.max_iter} "
-                "iterations; scale the data, or allow more",
-                ConvergenceWarning,
-                stacklevel=3,
+        with self._revision(goes_on=self.warm_start) as revision:
+            objective, X = revision._objective(X, y, sample_weight, is_batch=False)
+            revision._moments, revision.loss_curve_, revision.n_iter_ = (0, 0.0, 0.0), [], 0
+            found = minimize(
+                objective,
+                host(revision.w_).astype(np.float64),
+                jac=True,
+                method="L-BFGS-B",
+                callback=lambda intermediate_result: revision._report(intermediate_result.fun),
+                options={
+                    "maxiter": self.max_iter,
+                    "maxfun": 20 * self.max_iter,
+                    "maxcor": 50,  # where numbers are few, a long memory costs little
+                    "gtol": self.tol,
+                    "ftol": 64 * np.finfo(float).eps,
+                },
             )
+            revision._keep(found.x, found.fun)
+            self._check_scale(X)
+            if found.status != 0:
+                self._warn(
+                    f"no convergence to tol={self.tol} within max_iter={self.max_iter} iterations, L-BFGS "
+                    f"says {found.message!r}; scale the data, or allow more"
+                )
         return self
 
     def _step(self, X, y, sample_weight):
         """One step of Adam (Kingma and Ba, arXiv:1412.6980), with the paper's decay rates."""
-        objective = self._objective(X, y, sample_weight)
-        w = host(self.w_).astype(np.float64)
-        value, grad = objective(w)
-        t, mean, square = getattr(self, "_moments", (0, 0.0, 0.0))
-        t, mean, square = t + 1, 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad * grad
-        direction = mean / (1 - 0.9**t) / (np.sqrt(square / (1 - 0.999**t)) + 1e-8)
-        self._keep(w - self.learning_rate * direction, value)
-        self._moments = t, mean, square
-        self._report(value)
+        with self._revision(goes_on=True) as revision:
+            objective, X = revision._objective(X, y, sample_weight, is_batch=True)
+            w = host(revision.w_).astype(np.float64)
+            value, grad = objective(w)
+            t, mean, root = revision._moments
+            t, mean = t + 1, 0.9 * mean + 0.1 * grad
+            # The root of the second moment, which itself may overflow.
+            root = np.hypot(np.sqrt(0.999) * root, np.sqrt(0.001) * grad)
+            direction = mean / (1 - 0.9**t) / (root / np.sqrt(1 - 0.999**t) + 1e-8)
+            revision._keep(w - self.learning_rate * direction, value)
+            revision._moments = t, mean, root
+            revision.loss_curve_ = list(revision.loss_curve_)
+            revision._report(value)
+            self._check_scale(X)
         return self
 
     def _report(self, loss):
@@ -206,17 +265,36 @@ class Estimator(BaseEstimator):
 
     def _keep(self, w, loss):
         if not (np.isfinite(loss) and np.all(np.isfinite(w))):
-            raise ValueError(f"{type(self).__name__}: the loss or its gradient is no longer finite; scale X")
-        self.w_ = moved(w, self.w_)
+            self._fail("the loss or its gradient is no longer finite; scale X, or sample_weight")
+        self.w_ = moved(type(self).__name__, "w_", w, self.w_)
 
     def _check_parameters(self):
         for name, least in {"alpha": 0, "tol": 0, "max_iter": 1, "learning_rate": 0}.items():
             value = getattr(self, name)
             if not (isinstance(value, Real) and value >= least):
                 self._refuse(f"{name} must be a number, at least {least}", value)
+        if self._is_first:
+            return
+        for name, value in self._recipe().items():
+            before = self._made_with[name]
+            if value is not before and value != before:
+                self._refuse(f"{name} must stay {before!r} as long as w_ is learned on", value)
 
     def _refuse(self, expected, got, error=ValueError):
-        raise error(f"{type(self).__name__}: {expected}, got {got!r}")
+        self._fail(f"{expected}, got {got!r}", error)
+
+    def _fail(self, reason, error=ValueError):
+        raise error(f"{type(self).__name__}: {reason}")
+
+    def _check_scale(self, X):
+        """ConvergenceWarning where gradients are tiny or huge whatever there is to be learned."""
+        reach = float(np.max(largest(X)))
+        if reach > 0 and not 0.01 <= reach <= 10_000:
+            reason = f"the largest number in X is {reach:.2g}, and should be between 0.01 and 10,000; scale X"
+            self._warn(reason, stacklevel=5)
+
+    def _warn(self, reason, stacklevel=4):
+        warnings.warn(f"{type(self).__name__}: {reason}", ConvergenceWarning, stacklevel=stacklevel)
 
     # Results.
 
@@ -225,7 +303,7 @@ class Estimator(BaseEstimator):
         check_is_fitted(self)
         return self._at_home(validate_data(self, X, dtype="numeric", reset=False), method)
 
-    def _at_home(self, X, method):
+    def _at_home(self, X, method, name="X"):
         """``X`` in the dtype of ``w_``; ValueError unless it lives where ``w_`` does."""
         here, there = (
             (_arrays.backend_of(method, "X", array).xp, _arrays.device_of(array)) for array in (X, self.w_)
@@ -236,33 +314,8 @@ class Estimator(BaseEstimator):
                 f"device as those passed to fit(): got {here[0].__name__} on {here[1]}, fitted with "
                 f"{there[0].__name__} on {there[1]}"
             )
-        return here[0].astype(X, self.w_.dtype, copy=False)
+        return moved(type(self).__name__, name, X, self.w_)
 
 
 def _smaller(one: Fabrication, other: Fabrication, n: int, D: int) -> Fabrication:
     return min(one, other, key=lambda fabrication: fabrication.num_parameters(n, D))
-
-
-def floating(X: Array) -> Array:
-    """``X`` in float64 or float32; what is neither in the default dtype of its namespace and device."""
-    if _arrays.dtype_name(X.dtype) in ("float64", "float32"):
-        return X
-    xp = _arrays.backend_of("floating", "X", X).xp
-    return xp.astype(X, xp.zeros((), device=_arrays.device_of(X)).dtype)
-
-
-def host(array) -> np.ndarray:
-    """An array of any namespace, or what NumPy takes for one, as a NumPy array."""
-    try:
-        return _arrays.to_host(array)
-    except TypeError:  # no array
-        return np.asarray(array)
-
-
-def moved(array: Array, like: Array) -> Array:
-    """An array in the namespace and dtype of another one, and on its device."""
-    backend = _arrays.backend_of("moved", "like", like)
-    device = _arrays.device_of(like)
-    if _arrays.backend_of("moved", "array", array).xp is backend.xp and _arrays.device_of(array) == device:
-        return backend.xp.astype(array, like.dtype, copy=False)
-    return _arrays.from_host(host(array), backend.xp, like.dtype, device)

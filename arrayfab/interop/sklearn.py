@@ -24,7 +24,8 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 
-    from arrayfab.interop._estimator import Estimator, floating, host, moved
+    from arrayfab.interop._estimator import Estimator
+    from arrayfab.interop._samples import host
 except ImportError as error:
     raise ImportError("scikit-learn 1.6 or newer is needed: pip install 'arrayfab[sklearn]'") from error
 
@@ -57,7 +58,8 @@ class FabricatedRegressor(MultiOutputMixin, RegressorMixin, Estimator):
     random_state : int, RandomState instance or None
         Of the numbers to start from. Frozen matrices follow from the seeds of their fabrications.
     warm_start : bool
-        Whether `fit` starts from the numbers learned before.
+        Whether `fit` starts from the numbers learned before. It then refuses, as `partial_fit` does, what
+        does not go with them: another model, other columns, outputs or classes, another dtype or namespace.
     verbose : bool
         Whether to print the loss of every iteration.
 
@@ -68,13 +70,20 @@ class FabricatedRegressor(MultiOutputMixin, RegressorMixin, Estimator):
     model_ : Layer
         ``model_(X, w_)`` is the standardized prediction.
     target_mean_, target_scale_ : array, shape ``(n_outputs,)``
-        What ``y`` was standardized with.
+        What ``y`` was standardized with: its mean and standard deviation, or, where a column is constant, the
+        magnitude of its number.
     loss_curve_ : list of float
         The loss after every iteration.
     n_iter_, n_features_in_ : int
         Iterations made, and columns of ``X``.
     feature_names_in_ : numpy.ndarray
         The names of the columns, where ``X`` has any.
+
+    Notes
+    -----
+    A call that fails, or is interrupted, leaves the estimator as it was. Where L-BFGS ends for another reason
+    than convergence, or the largest number in ``X`` is not between 0.01 and 10,000, there is a
+    ``ConvergenceWarning``.
 
     Examples
     --------
@@ -87,8 +96,10 @@ class FabricatedRegressor(MultiOutputMixin, RegressorMixin, Estimator):
     ((12,), 0.52)
     """
 
-    def _validated(self, X, y, is_first):
-        X, y = validate_data(self, X, y, dtype="numeric", reset=is_first, multi_output=True, y_numeric=True)
+    def _validated(self, X, y, is_batch):
+        X, y = validate_data(
+            self, X, y, dtype="numeric", reset=self._is_first, multi_output=True, y_numeric=True
+        )
         self._is_flat = y.ndim == 1
         return X, y
 
@@ -130,16 +141,27 @@ class FabricatedClassifier(ClassifierMixin, Estimator):
     True
     """
 
-    def _target(self, X, y, weights):
-        check_classification_targets(y)
-        y = host(y)
+    def _validated(self, X, y, is_batch):
+        """``X``, and the probability of every class."""
+        X, y = validate_data(self, X, y, dtype="numeric", reset=self._is_first)
+        y, found = self._labels(y)
         if not hasattr(self, "classes_"):
-            self.classes_ = np.unique(y)
+            self.classes_ = found
         if len(self.classes_) < 2:
             raise ValueError(f"{type(self).__name__}: y must hold two classes or more, got one class")
-        if not np.all(np.isin(y, self.classes_)):
-            self._refuse(f"y must hold classes of {self.classes_}", np.unique(y))
-        return moved((y[:, None] == self.classes_).astype(np.float64), X)
+        known, names = set(self.classes_.tolist()), set(found.tolist())
+        if not (names <= known if is_batch else names == known):
+            self._refuse(f"y must hold {'classes of' if is_batch else 'the classes'} {self.classes_}", found)
+        return X, (y[:, None] == self.classes_).astype(np.float64)
+
+    def _target(self, y, weights):
+        return y
+
+    def _labels(self, y):
+        """Labels on the host, and the classes among them."""
+        y = host(y)
+        check_classification_targets(y)
+        return y, np.unique(y)
 
     @property
     def _is_binary(self):
@@ -165,13 +187,19 @@ class FabricatedClassifier(ClassifierMixin, Estimator):
 
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Make one step of Adam on a batch; the first call must name all ``classes``."""
-        if not hasattr(self, "classes_"):
-            if classes is None:
-                self._refuse("the first partial_fit needs all classes", classes)
-            self.classes_ = np.unique(host(classes))
-        elif classes is not None and not np.array_equal(np.unique(host(classes)), self.classes_):
-            self._refuse(f"classes must be those of the first call, {self.classes_}", classes)
-        return self._step(X, y, sample_weight)
+        with self._revision(goes_on=True) as revision:
+            revision._name_classes(classes)
+            revision._step(X, y, sample_weight)
+        return self
+
+    def _name_classes(self, classes):
+        if classes is None and not hasattr(self, "classes_"):
+            self._refuse("the first partial_fit needs all classes", classes)
+        elif classes is not None:
+            found = self._labels(classes)[1]
+            self.classes_ = getattr(self, "classes_", found)
+            if found.tolist() != self.classes_.tolist():
+                self._refuse(f"classes must be those of the first call, {self.classes_}", classes)
 
     def _outputs(self, X, method):
         X = self._checked(X, method)
@@ -189,8 +217,10 @@ class FabricatedClassifier(ClassifierMixin, Estimator):
         chosen = xp.argmax(logits, axis=1)
         if self.classes_.dtype.kind not in "biuf":
             return self.classes_[host(chosen)]
-        classes = _arrays.from_host(self.classes_, xp, None, _arrays.device_of(logits))
-        return xp.take(classes, chosen)
+        # PyTorch takes nothing from unsigned numbers.
+        numbers = self.classes_.astype(np.int64) if self.classes_.dtype.kind == "u" else self.classes_
+        numbers = xp.take(_arrays.from_host(numbers, xp, None, _arrays.device_of(logits)), chosen)
+        return xp.astype(numbers, getattr(xp, self.classes_.dtype.name), copy=False)
 
     def predict_proba(self, X):
         """The probability of every class, ``(rows, classes)``."""
@@ -240,6 +270,8 @@ class Fabricated(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     0.554
     """
 
+    _made_of = (*Estimator._made_of, "n_components")
+
     def __init__(
         self,
         model=None,
@@ -274,9 +306,9 @@ class Fabricated(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _validated(self, X, y, is_first):
-        X = validate_data(self, X, dtype="numeric", reset=is_first)
-        return X, floating(X)
+    def _validated(self, X, y, is_batch):
+        X = validate_data(self, X, dtype="numeric", reset=self._is_first)
+        return X, X
 
     def _made_model(self, n_features, n_outputs):
         if isinstance(self.model, Layer):
@@ -313,7 +345,7 @@ class Fabricated(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     def inverse_transform(self, Z):
         """The decoder's result, ``(rows, n_features)``, in the unit of ``X``."""
         check_is_fitted(self)
-        Z = self._at_home(check_array(Z, input_name="Z"), "inverse_transform")
+        Z = self._at_home(check_array(Z, input_name="Z"), "inverse_transform", "Z")
         encoder, decoder = self.model_.layers
         X = decoder(Z, self.w_[encoder.num_parameters() :])
         return X * self.target_scale_ + self.target_mean_
