@@ -23,7 +23,7 @@ Array = Any
 class Backend:
     """An array namespace, with the two operations that the standard spells slowly on some arrays."""
 
-    __slots__ = ("_real_floating", "in_loops", "in_runs", "is_eager", "mT", "reshape", "xp")
+    __slots__ = ("_real_floating", "in_loops", "in_runs", "is_eager", "mT", "reshape", "shortcuts", "xp")
 
     def __init__(self, xp: ModuleType, array_type: type):
         self.xp = xp
@@ -34,6 +34,8 @@ class Backend:
         self.is_eager = self.in_loops or is_cupy(xp)
         self.reshape = getattr(array_type, "reshape", xp.reshape)
         self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
+        # Functions of the standard that programs may call by a shorter way, to the same effect.
+        self.shortcuts = _OF_NUMPY if self.in_loops else {}
         self._real_floating: dict[Any, bool] = {}
 
     def apply(self, function: Callable, shape: tuple[int, ...], *arrays: Array) -> Array:
@@ -45,6 +47,9 @@ class Backend:
         if known is None:
             known = self._real_floating[dtype] = bool(self.xp.isdtype(dtype, "real floating"))
         return known
+
+
+_OF_NUMPY = {"sum": np.add.reduce, "max": np.maximum.reduce}
 
 
 def _is_mkl() -> bool:

@@ -43,9 +43,7 @@ class Entered(NamedTuple):
 
     def inward(self, array: Array) -> Array:
         """An array with the leading axes of the data, which are made one."""
-        if self.lead is None:
-            return array
-        return self.backend.reshape(array, (math.prod(self.lead), *array.shape[len(self.lead) :]))
+        return array if self.lead is None else _joined_rows(self.backend, array, self.lead)
 
     def outward(self, ys: Sequence[Array], tree: Tree) -> Any:
         """Results with the leading axes of the data, put together."""
@@ -147,6 +145,16 @@ class Ruled:
 
         return entered.outward(ys, self.outputs), pullback
 
+    def loss_and_gradient(self, rule: Callable, x, w: Array, target: Array) -> tuple[Array, Array]:
+        """The value of a loss of the result, and its gradient in ``w``.
+
+        ``rule(backend, y, target, dtype)`` gives the loss and its gradient in ``y``, and checks no more than
+        shapes.
+        """
+        entered = self._enter(rule, x, w, target)
+        loss, grad_w = entered.program.value(*entered.arrays)
+        return loss, grad_w
+
     def jvp(self, x, w: Array | None, dx, dw: Array | None = None):
         """The result ``y``, and its derivative in the direction ``(dx, dw)``."""
         if not self.is_whole:
@@ -181,7 +189,7 @@ class Ruled:
     def _programs(self) -> dict:
         return programs_of(self)
 
-    def _enter(self, kind: str, x, w: Array | None) -> Entered:
+    def _enter(self, kind: Any, x, w: Array | None, *targets: Array) -> Entered:
         """A call for arrays of these shapes: what program it takes, and its arguments."""
         name, native = type(self).__name__, _arrays.native
         xs = [native(x)] if self.inputs is None else [*map(native, taken(self.label, "x", self.inputs, x))]
@@ -199,49 +207,55 @@ class Ruled:
             if axes > self.core + 1:  # rows of rows are rows of one array
                 self._check_call(shapes, w)
                 lead = shapes[0][: -self.core]
-                xs = [backend.reshape(p, (math.prod(lead), *p.shape[len(lead) :])) for p in xs]
+                xs = [_joined_rows(backend, part, lead) for part in xs]
+                targets = tuple(_joined_rows(backend, target, lead) for target in targets)
         elif self.core == 1 < axes:
             axis = axes - 2
+        frozen = self._frozen(w, backend) if self.has_frozen else ()
+        arrays: tuple[Array, ...] = (w, *xs, *frozen, *targets)
         if backend.is_eager and not self.streams:
-            program = self._program(kind, backend, w, xs, shapes, axis)
+            program = self._program(kind, backend, arrays, shapes, axis)
         else:
             self._check_call(shapes, w)
             program = Interpreted(self._flat_rule(kind), backend)
-        frozen = self._frozen(w, backend) if self.has_frozen else ()
-        return Entered(program, w, (w, *xs, *frozen), backend, shapes, lead)
+        return Entered(program, w, arrays, backend, shapes, lead)
 
-    def _program(self, kind, backend, w, xs, shapes, axis):
-        """The program for arrays of these shapes, of which any number may lie along an axis."""
-        known = [part.shape for part in xs]
+    def _program(self, kind, backend, arrays, shapes, axis):
+        """The program for arrays of these shapes, of which any number may lie along an axis of the data."""
+        w, given = arrays[0], [array.shape for array in arrays]
+        known, moving = given[1:], [1 + i for i in range(len(shapes))]
+        if kind not in (*WRT, "value", "jvp"):
+            moving.append(len(given) - 1)
         if axis is not None:
-            rows = known[0][axis]
-            if len(known) > 1 and any(shape[axis : axis + 1] != (rows,) for shape in known):
-                self._check_call(shapes, w)
-            stands = regime_number(rows)
-            known = [(*shape[:axis], stands, *shape[axis + 1 :]) for shape in known]
+            rows = given[1][axis]
+            # What has other rows stands for itself, and is refused.
+            moving = [i for i in moving if given[i][axis : axis + 1] == (rows,)]
+            known = _along(given, moving, axis, regime_number(rows))[1:]
         device = None if backend.in_loops else str(device_of(w))  # CuPy's devices have no hash
-        key = (kind, w.shape, w.dtype, backend, device, *known)
+        key = (kind, w.shape, w.dtype, arrays[-1].dtype, backend, device, *known)
         program = self._programs.get(key)
         if program is None:
             self._check_call(shapes, w)
             if axis is not None:
-                known = [(*shape[:axis], regime(rows), *shape[axis + 1 :]) for shape in known]
-            program = self._written(kind, backend, w, xs, known)
+                given = _along(given, moving, axis, regime(rows))
+            program = self._written(kind, backend, arrays, given, len(shapes))
             remembered(self._programs, key, lambda: program, MOST_PROGRAMS)
         return program
 
-    def _written(self, kind, backend, w, xs, shapes):
-        frozen = self._frozen(w, backend)
-        moving = [w, *xs] if kind == "jvp" else []
-        shapes = [*shapes, *(held.shape for held in frozen), *([w.shape, *shapes] if moving else [])]
-        rule = self._flat_rule(kind)
-        likes = [w, *xs, *frozen, *moving]
-        return traced(rule, backend, likes, [w.shape, *shapes], kind in WRT) or Interpreted(rule, backend)
+    def _written(self, kind, backend, arrays, shapes, count):
+        directions = slice(0, 1 + count) if kind == "jvp" else slice(0)
+        rule, likes = self._flat_rule(kind), [*arrays, *arrays[directions]]
+        program = traced(rule, backend, likes, [*shapes, *shapes[directions]], kind in WRT)
+        return program or Interpreted(rule, backend)
 
-    def _flat_rule(self, kind: str) -> Callable:
-        """The rule as a function of ``w``, data, frozen matrices and directions, one after another."""
+    def _flat_rule(self, kind: Any) -> Callable:
+        """What is asked, as a function of ``w``, data, frozen matrices and what else, one after another.
+
+        It is ``"value"``, the gradients named by ``wrt``, the directional derivative ``"jvp"``, or a loss's
+        rule, which asks for the loss and its gradient.
+        """
         count = len(leaves(self.inputs, None))
-        gives_w = "w" in kind and self._length > 0
+        gives_w = self._length > 0 and "w" in str(kind)
 
         def value(backend, w, *arrays):
             x, frozen = put_together(self.inputs, iter(arrays)), iter(arrays[count:])
@@ -263,7 +277,14 @@ class Ruled:
             y, dy = self._push(backend, x, w, dx, dw, frozen)
             return [*leaves(self.outputs, y), *leaves(self.outputs, dy)]
 
-        return {"value": value, "jvp": push}.get(kind, gradients)
+        def objective(backend, w, *arrays):
+            x, frozen = put_together(self.inputs, iter(arrays)), iter(arrays[count:])
+            y, pull = self._rule(backend, x, w, frozen, "w")
+            loss, grad_y = kind(backend, y, arrays[-1], w.dtype)
+            return [loss, pull(grad_y)[1]]
+
+        rules = {"value": value, "jvp": push, **dict.fromkeys(WRT, gradients)}
+        return rules.get(kind, objective)
 
     def _check_call(self, shapes: Shapes, w: Array) -> None:
         """ValueError unless data of these shapes and ``w`` fit the layer and each other."""
@@ -384,6 +405,20 @@ def taken(owner: Any, name: str, tree: Tree, given: Any) -> list:
         raise ValueError(f"{owner}: {name} must hold {len(tree)} arrays, got {len(given)}")
     pairs = enumerate(zip(tree, given, strict=True))
     return [leaf for i, (each, part) in pairs for leaf in taken(owner, f"{name}[{i}]", each, part)]
+
+
+def _joined_rows(backend, array, lead):
+    if array.shape[: len(lead)] != lead:
+        return array
+    return backend.reshape(array, (math.prod(lead), *array.shape[len(lead) :]))
+
+
+def _along(shapes, which, axis, size):
+    """The shapes, some of them with another size along an axis."""
+    return [
+        (*shape[:axis], size, *shape[axis + 1 :]) if i in which else tuple(shape)
+        for i, shape in enumerate(shapes)
+    ]
 
 
 def _checked(owner, name, tree, given, shapes, like_name, like):

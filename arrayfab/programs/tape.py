@@ -39,6 +39,7 @@ class Tape(Backend):
         self._backend = backend
         self._written: dict[str, Traced] = {}
         self._constants: dict[Any, str] = {}
+        self._joined: dict[tuple[str, int], list[Traced]] = {}
 
     def argument(self, name: str, shape: tuple[int, ...], like: Array) -> Traced:
         """A stand-in for an argument, of the dtype and device of ``like``.
@@ -65,7 +66,7 @@ class Tape(Backend):
 
     def call(self, shape: tuple[int, ...], name: str, *arguments: Any, **options: Any) -> Traced:
         """A call of a function of the namespace."""
-        self.scope[name] = getattr(self._backend.xp, name)
+        self.scope[name] = self._backend.shortcuts.get(name) or getattr(self._backend.xp, name)
         places = ["{}"] * len(arguments) + [f"{option}={{}}" for option in options]
         return self.write(shape, f"{name}({', '.join(places)})", *arguments, *options.values())
 
@@ -90,7 +91,7 @@ class Tape(Backend):
         if isinstance(value, slice):
             parts = [self._spelled(part, names) for part in (value.start, value.stop, value.step)]
             return f"slice({', '.join(parts)})"
-        if hasattr(value, "shape") and not isinstance(value, np.dtype):
+        if hasattr(value, "shape") and not isinstance(value, np.dtype | type):
             raise TypeError("an array that is no argument is not written down")
         return self._constant(value)
 
@@ -130,11 +131,16 @@ class Tape(Backend):
     def ones_like(self, x):
         return self.call(x.shape, "ones_like", x)
 
-    def arange(self, size, **options):
-        return self.call((size,), "arange", size, **options)
+    def full_like(self, x, value):
+        return self.call(x.shape, "full_like", x, value)
 
-    def astype(self, x, dtype):
-        return self.call(x.shape, "astype", x, dtype)
+    def arange(self, size, *, device=None):
+        numbers = self.call((size,), "arange", size, device=device)
+        numbers.dtype, numbers.device = self._backend.xp.arange(1).dtype, device
+        return numbers
+
+    def astype(self, x, dtype, **options):
+        return self.call(x.shape, "astype", x, dtype, **options)
 
     def broadcast_to(self, x, shape):
         return self.call(shape, "broadcast_to", x, shape)
@@ -142,15 +148,33 @@ class Tape(Backend):
     def permute_dims(self, x, axes):
         return self.call(tuple(x.shape[axis] for axis in axes), "permute_dims", x, axes)
 
-    def sum(self, x, *, axis, keepdims=False, **options):
-        axes = {a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,))}
-        kept = [1 if i in axes else size for i, size in enumerate(x.shape) if keepdims or i not in axes]
-        return self.call(tuple(kept), "sum", x, axis=axis, keepdims=keepdims, **options)
+    def _reduced(self, name, x, axis=None, keepdims=False, **options):
+        axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+        gone = {a % x.ndim for a in axes}
+        kept = [1 if i in gone else size for i, size in enumerate(x.shape) if keepdims or i not in gone]
+        return self.call(tuple(kept), name, x, axis=axis, keepdims=keepdims, **options)
+
+    def sum(self, x, **options):
+        return self._reduced("sum", x, **options)
+
+    def max(self, x, **options):
+        return self._reduced("max", x, **options)
+
+    def argmax(self, x, **options):
+        return self._reduced("argmax", x, **options)
+
+    @property
+    def float32(self):
+        return self._backend.xp.float32
 
     def concat(self, arrays, *, axis):
+        # What was put together along the same axis is put together with the rest.
+        arrays = [part for array in arrays for part in self._joined.get((array.name, axis), [array])]
         shape = list(arrays[0].shape)
         shape[axis] = sum(array.shape[axis] for array in arrays)
-        return self.call(tuple(shape), "concat", list(arrays), axis=axis)
+        whole = self.call(tuple(shape), "concat", arrays, axis=axis)
+        self._joined[whole.name, axis] = arrays
+        return whole
 
     def __getattr__(self, name):
         if name not in ELEMENTWISE:
@@ -273,4 +297,5 @@ class Traced:
     __pow__, __neg__ = _operator("{} ** {}"), _operator("-{}")
     __eq__ = _operator("{} == {}")
     __lt__, __gt__ = _operator("{} < {}"), _operator("{} > {}")
+    __ge__, __and__ = _operator("{} >= {}"), _operator("{} & {}")
     __hash__ = None  # type: ignore[assignment]
