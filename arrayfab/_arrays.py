@@ -45,7 +45,11 @@ class Backend:
     def is_real_floating(self, dtype) -> bool:
         known = self._real_floating.get(dtype)
         if known is None:
-            known = self._real_floating[dtype] = bool(self.xp.isdtype(dtype, "real floating"))
+            try:
+                known = bool(self.xp.isdtype(dtype, "real floating"))
+            except TypeError:  # a dtype that NumPy itself does not know
+                known = False
+            self._real_floating[dtype] = known
         return known
 
 

@@ -19,7 +19,9 @@ from arrayfab._cached import cached_property
 from arrayfab._elementwise import FUNCTIONS
 from arrayfab.fabrications.blueprint import as_size
 from arrayfab.layer import Layer
-from arrayfab.ruled import Parameterless, Ruled, is_ruled, vjp_of
+from arrayfab.programs import broadcast
+from arrayfab.ruled import Parameterless, Ruled, is_ruled, leaves, vjp_of
+from arrayfab.structures import Numbers
 from arrayfab.structures.numbers import total
 
 
@@ -132,6 +134,10 @@ class Sequential(_Composed):
         return self.core + sum(layer.given - layer.core for layer in self.layers)
 
     @property
+    def follows_w(self):
+        return any(getattr(layer, "follows_w", True) for layer in self.layers)
+
+    @property
     def inputs(self):
         return self.layers[0].inputs
 
@@ -204,19 +210,39 @@ class Parallel(_Composed):
 
     def _rule(self, backend, x, w, frozen, wrt):
         pairs = [self._vjp(layer, backend, x, part, frozen, wrt) for layer, part in self._parts(w)]
+        ys = [y for y, _ in pairs]
+        repeated = self._repeated(backend, x, ys, w)
 
         def parallel_pullback(grads):
             grads = _as_many(self, grads)
+            grads = [
+                grad if wide is y else Numbers(backend, {}, w).unbroadcast(grad, tuple(y.shape))
+                for grad, y, wide in zip(grads, ys, repeated, strict=True)
+            ]
             pulled = [pull(grad) for (_, pull), grad in zip(pairs, grads, strict=True)]
             grad_x = _added([grad_x for grad_x, _ in pulled]) if "x" in wrt else None
             return grad_x, _joined(backend, [grad_w for _, grad_w in pulled]) if "w" in wrt else None
 
-        return [y for y, _ in pairs], parallel_pullback
+        return repeated, parallel_pullback
 
     def _push(self, backend, x, w, dx, dw, frozen):
         parts = zip(self._parts(w), self._parts(dw), strict=True)
         pairs = [self._jvp(layer, backend, x, part, dx, dpart, frozen) for (layer, part), (_, dpart) in parts]
-        return [y for y, _ in pairs], [dy for _, dy in pairs]
+        return tuple(self._repeated(backend, x, list(each), w) for each in zip(*pairs, strict=True))
+
+    def _repeated(self, backend, x, ys, w):
+        """The results, all with the leading axes of ``w``, which plain layers do not look at."""
+        if w is None or w.ndim == 1 or backend is None:
+            return ys
+        first = leaves(self.inputs, x)[0]
+        ours = tuple(first.shape[: -(self.core + 1)])
+        lead = broadcast(ours, tuple(w.shape[:-1]))
+        return [
+            y
+            if getattr(layer, "follows_w", True) or ours == lead
+            else backend.xp.broadcast_to(y, (*lead, *y.shape[len(ours) :]))
+            for layer, y in zip(self.layers, ys, strict=True)
+        ]
 
 
 def _joined(backend, parts):

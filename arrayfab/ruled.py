@@ -14,7 +14,6 @@ from arrayfab._cached import cached_property, remembered
 from arrayfab.fabrications.blueprint import Plans
 from arrayfab.layer import Layer
 from arrayfab.programs import Interpreted, Program, broadcast, regime, regime_number, traced
-from arrayfab.structures import Numbers
 
 #: So many programs of one layer are kept.
 MOST_PROGRAMS = 256
@@ -28,28 +27,49 @@ Tree = list | None
 Shapes = list[tuple[int, ...]]
 
 
-class Entered(NamedTuple):
-    """A call that has come in: its program and its arguments, which are ``w``, the data and frozen matrices.
+class Passage(NamedTuple):
+    """How data go in and results come out.
 
-    ``shapes`` are those of the data; ``lead`` are leading axes that were made one, None where none had to be.
+    ``shapes`` are those of the data as they were given. ``lead`` are leading axes that are made one, and
+    ``row`` is where a single row gets an axis to lie along; None where nothing has to be done.
     """
 
-    program: Program | Interpreted
-    w: Array
-    arrays: tuple[Array, ...]
     backend: Backend
     shapes: Shapes
     lead: tuple[int, ...] | None
+    row: int | None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether anything has to be done."""
+        return self.lead is not None or self.row is not None
 
     def inward(self, array: Array) -> Array:
-        """An array with the leading axes of the data, which are made one."""
-        return array if self.lead is None else _joined_rows(self.backend, array, self.lead)
+        """Data, a direction or a cotangent as the program takes it."""
+        shape = tuple(array.shape)
+        if self.lead is not None and shape[: len(self.lead)] == self.lead:
+            return self.backend.reshape(array, (math.prod(self.lead), *shape[len(self.lead) :]))
+        return self._with_row(array, shape) if self.row is not None else array
+
+    def _with_row(self, array, shape):
+        at = self.row if len(shape) > 1 else 0  # the data themselves have no other axes
+        return self.backend.reshape(array, (*shape[:at], 1, *shape[at:]))
 
     def outward(self, ys: Sequence[Array], tree: Tree) -> Any:
-        """Results with the leading axes of the data, put together."""
+        """Results as the caller expects them, put together."""
         if self.lead is not None:
             ys = [self.backend.reshape(y, (*self.lead, *y.shape[1:])) for y in ys]
+        elif self.row is not None:
+            ys = [self.backend.reshape(y, (*y.shape[: self.row], *y.shape[self.row + 1 :])) for y in ys]
         return ys[0] if tree is None else put_together(tree, iter(ys))
+
+
+class Entered(NamedTuple):
+    """A call that has come in: its program, and its arguments: ``w``, the data, frozen matrices, a target."""
+
+    program: Program | Interpreted
+    arrays: tuple[Array, ...]
+    passage: Passage
 
 
 class Ruled:
@@ -77,6 +97,9 @@ class Ruled:
     #: What x and the result consist of.
     inputs: Tree = None
     outputs: Tree = None
+
+    #: Whether the result has the leading axes of ``w``, which plain layers do not look at.
+    follows_w: bool = True
 
     #: Whether arrays were handed in to it: its programs are then freed with it.
     holds_arrays: bool = False
@@ -109,8 +132,8 @@ class Ruled:
         """The result for data ``x`` and learned numbers ``w``."""
         if not self.is_whole:
             return self._rule(None, x, w, None, "")[0]
-        entered = self._enter("value", x, w)
-        return entered.outward(entered.program.value(*entered.arrays), self.outputs)
+        program, arrays, passage = self._enter("value", x, w)
+        return passage.outward(program.value(*arrays), self.outputs)
 
     def vjp(self, x, w: Array | None = None, *, wrt: str = "xw"):
         """The result ``y`` and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``.
@@ -123,27 +146,26 @@ class Ruled:
             raise ValueError(f"{self.label}: wrt must be one of {WRT}, got {wrt!r}")
         if not self.is_whole:
             return self._rule(None, x, w, None, wrt)
-        entered = self._enter(wrt, x, w)
-        program = entered.program
-        nothing = self._no_gradient(None if w is None else entered.w)
-        ys, kept = program.linearize(*entered.arrays)
-        like = _like(ys[0], entered.w)
-        shapes = [(*(entered.lead or y.shape[:1]), *y.shape[1:]) for y in ys]  # y itself is not held on to
+        program, arrays, passage = self._enter(wrt, x, w)
+        nothing = self._no_gradient(None if w is None else arrays[0])
+        ys, kept = program.linearize(*arrays)
+        y, like = passage.outward(ys, self.outputs), _like(ys[0], arrays[0])
+        shapes = [tuple(part.shape) for part in leaves(self.outputs, y)]
+        del arrays, ys  # what the pullback needs is kept
 
         def pullback(grad_y):
             gs = _checked(self.label, "grad_y", self.outputs, grad_y, shapes, "y", like)
-            grads = list(program.pullback(*kept, *map(entered.inward, gs)))
+            grads = list(program.pullback(*kept, *map(passage.inward, gs)))
             grad_w = None
             if "w" in wrt:
                 grad_w = grads.pop(0) if self._length else nothing
             if "x" not in wrt:
                 return None, grad_w
-            if entered.lead is not None:
-                pairs = zip(grads, entered.shapes, strict=True)
-                grads = [entered.backend.reshape(grad, shape) for grad, shape in pairs]
+            if passage.is_narrow:
+                grads = list(map(passage.backend.reshape, grads, passage.shapes))
             return (grads[0] if self.inputs is None else put_together(self.inputs, iter(grads))), grad_w
 
-        return entered.outward(ys, self.outputs), pullback
+        return y, pullback
 
     def loss_and_gradient(self, rule: Callable, x, w: Array, target: Array) -> tuple[Array, Array]:
         """The value of a loss of the result, and its gradient in ``w``.
@@ -151,22 +173,22 @@ class Ruled:
         ``rule(backend, y, target, dtype)`` gives the loss and its gradient in ``y``, and checks no more than
         shapes.
         """
-        entered = self._enter(rule, x, w, target)
-        loss, grad_w = entered.program.value(*entered.arrays)
+        program, arrays, _ = self._enter(rule, x, w, target)
+        loss, grad_w = program.value(*arrays)
         return loss, grad_w
 
     def jvp(self, x, w: Array | None, dx, dw: Array | None = None):
         """The result ``y``, and its derivative in the direction ``(dx, dw)``."""
         if not self.is_whole:
             return self._push(None, x, w, dx, dw, None)
-        entered = self._enter("jvp", x, w)
-        dxs = _checked(self.label, "dx", self.inputs, dx, entered.shapes, "x", entered.w)
-        if w is None and dw is None:
-            dw = entered.w
-        (dw,) = _checked(self.label, "dw", None, dw, [tuple(entered.w.shape)], "w", entered.w)
-        ys = entered.program.value(*entered.arrays, dw, *map(entered.inward, dxs))
+        program, arrays, passage = self._enter("jvp", x, w)
+        like = arrays[0]
+        dxs = _checked(self.label, "dx", self.inputs, dx, passage.shapes, "x", like)
+        dw = like if w is None and dw is None else dw
+        (dw,) = _checked(self.label, "dw", None, dw, [tuple(like.shape)], "w", like)
+        ys = program.value(*arrays, dw, *map(passage.inward, dxs))
         half = len(ys) // 2
-        return entered.outward(ys[:half], self.outputs), entered.outward(ys[half:], self.outputs)
+        return passage.outward(ys[:half], self.outputs), passage.outward(ys[half:], self.outputs)
 
     @property
     def label(self) -> str:
@@ -201,24 +223,30 @@ class Ruled:
             _arrays.check_alike(name, like_name, like, "x" if self.inputs is None else f"x[{i}]", part)
         w = like if like_name == "w" else backend.xp.zeros((0,), dtype=like.dtype, device=device_of(like))
         shapes = [tuple(part.shape) for part in xs]
-        axes, lead, axis = len(shapes[0]), None, None
+        axes, axis = len(shapes[0]), None
+        lead: tuple[int, ...] | None = None
+        row: int | None = None
         if w.ndim == 1 and axes > self.core:
             axis = 0
             if axes > self.core + 1:  # rows of rows are rows of one array
                 self._check_call(shapes, w)
                 lead = shapes[0][: -self.core]
-                xs = [_joined_rows(backend, part, lead) for part in xs]
-                targets = tuple(_joined_rows(backend, target, lead) for target in targets)
+        elif w.ndim > 1 and self.core == axes == 1:  # which the leading axes of w stand in front of
+            self._check_call(shapes, w)
+            row, axis = w.ndim - 1, 0
         elif self.core == 1 < axes:
             axis = axes - 2
+        passage = Passage(backend, shapes, lead, row)
+        if passage.is_narrow:
+            xs, targets = [*map(passage.inward, xs)], (*map(passage.inward, targets),)
         frozen = self._frozen(w, backend) if self.has_frozen else ()
-        arrays: tuple[Array, ...] = (w, *xs, *frozen, *targets)
+        arrays = (w, *xs, *frozen, *targets)
         if backend.is_eager and not self.streams:
             program = self._program(kind, backend, arrays, shapes, axis)
         else:
             self._check_call(shapes, w)
             program = Interpreted(self._flat_rule(kind), backend)
-        return Entered(program, w, arrays, backend, shapes, lead)
+        return Entered(program, arrays, passage)
 
     def _program(self, kind, backend, arrays, shapes, axis):
         """The program for arrays of these shapes, of which any number may lie along an axis of the data."""
@@ -321,11 +349,11 @@ def programs_of(layer: Ruled) -> dict:
 class Parameterless(Ruled):
     """What layers without learned numbers share.
 
-    A subclass gives `_map`, from data to the result and a pullback, and says whether it is linear. A ``w`` of
-    shape ``(k, 0)`` asks for ``k`` equal results, as it does of a role without learned numbers.
+    A subclass gives `_map`, from data to the result and a pullback, and says whether it is linear.
     """
 
     is_linear = False
+    follows_w = False
 
     def num_parameters(self) -> int:
         """Zero."""
@@ -346,29 +374,16 @@ class Parameterless(Ruled):
     def _rule(self, backend, x, w, frozen, wrt):
         self._check_inputs([tuple(part.shape) for part in leaves(self.inputs, x)])
         y, pull = self._map(backend, x)
-        shape = tuple(y.shape)
-        repeated = self._repeated(backend, x, y, w)
 
         def map_pullback(grad_y):
-            if repeated is not y:
-                grad_y = Numbers(backend, {}, w).unbroadcast(grad_y, shape)
             return pull(grad_y), None
 
-        return repeated, map_pullback
+        return y, map_pullback
 
     def _push(self, backend, x, w, dx, dw, frozen):
         y, pull = self._map(backend, x)
         # What acts on every entry by itself is its own transpose.
-        dy = self._map(backend, dx)[0] if self.is_linear else pull(dx)
-        return self._repeated(backend, x, y, w), self._repeated(backend, x, dy, w)
-
-    def _repeated(self, backend, x, y, w):
-        """The result with the leading axes of ``w``."""
-        if w is None or w.ndim == 1:
-            return y
-        ours = tuple(leaves(self.inputs, x)[0].shape[:-2])
-        lead = broadcast(ours, tuple(w.shape[:-1]))
-        return y if lead == ours else backend.xp.broadcast_to(y, (*lead, *y.shape[len(ours) :]))
+        return y, self._map(backend, dx)[0] if self.is_linear else pull(dx)
 
 
 def is_ruled(layer: Any) -> TypeGuard[Ruled]:
@@ -405,12 +420,6 @@ def taken(owner: Any, name: str, tree: Tree, given: Any) -> list:
         raise ValueError(f"{owner}: {name} must hold {len(tree)} arrays, got {len(given)}")
     pairs = enumerate(zip(tree, given, strict=True))
     return [leaf for i, (each, part) in pairs for leaf in taken(owner, f"{name}[{i}]", each, part)]
-
-
-def _joined_rows(backend, array, lead):
-    if array.shape[: len(lead)] != lead:
-        return array
-    return backend.reshape(array, (math.prod(lead), *array.shape[len(lead) :]))
 
 
 def _along(shapes, which, axis, size):

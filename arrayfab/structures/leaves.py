@@ -192,7 +192,7 @@ class Identity(Structure):
         return Cost(moved=self.shape[0] * self.shape[1])
 
     def mean_square(self, variance):
-        return self.scale**2 / max(self.shape)
+        return self.scale * self.scale / max(self.shape)
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ class Constant(Structure):
         return Cost(moved=self.shape[0] * self.shape[1])
 
     def mean_square(self, variance):
-        return self.value**2
+        return self.value * self.value
 
 
 def _nothing(g, cotangents):
