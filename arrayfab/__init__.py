@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from arrayfab.composition import Parallel, Pointwise, Reshape, Sequential
+from arrayfab.composition import Parallel, Sequential
 from arrayfab.fabrications import (
     LPHM,
     Constant,
@@ -22,6 +22,7 @@ from arrayfab.fabrications import (
     Seeded,
 )
 from arrayfab.matrix import StructuredMatrix
+from arrayfab.plain import Pointwise, Reshape
 from arrayfab.roles import (
     BilinearInterdependence,
     Concatenation,

@@ -1,12 +1,7 @@
-"""Roles one after another and side by side, and the plain layers between them.
-
-Everything here and every role is a `Layer`. What has no learned numbers takes a ``w`` of length zero, or
-None, and its pullback returns None for it.
-"""
+"""Layers one after another and side by side."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -16,13 +11,12 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab._cached import cached_property
-from arrayfab._elementwise import FUNCTIONS
-from arrayfab.fabrications.blueprint import as_size
 from arrayfab.layer import Layer
 from arrayfab.programs import broadcast
-from arrayfab.ruled import Parameterless, Ruled, is_ruled, leaves, vjp_of
+from arrayfab.ruled import Ruled, is_ruled, vjp_of
 from arrayfab.structures import Numbers
 from arrayfab.structures.numbers import total
+from arrayfab.trees import leaves
 
 
 class _Composed(Ruled):
@@ -266,73 +260,3 @@ def _added(grads):
     if isinstance(grads[0], list):
         return [_added(parts) for parts in zip(*grads, strict=True)]
     return total(grads)
-
-
-@dataclass(frozen=True)
-class Pointwise(Parameterless):
-    """``"tanh"``, ``"sigmoid"`` or ``"relu"``, entry by entry."""
-
-    function: str
-
-    def __post_init__(self):
-        if self.function not in FUNCTIONS:
-            raise ValueError(f"Pointwise: function must be one of {list(FUNCTIONS)}, got {self.function!r}")
-
-    def _map(self, backend, x):
-        value, slope = FUNCTIONS[self.function]
-
-        def pointwise_pullback(grad_y):
-            return grad_y * slope(backend.xp, x)
-
-        return value(backend.xp, x), pointwise_pullback
-
-
-@dataclass(frozen=True)
-class Reshape(Parameterless):
-    """The last ``len(before)`` axes, of shape ``before``, in the shape ``after``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from arrayfab import Reshape
-    >>> Reshape((64,), (8, 8))(np.ones((5, 64))).shape
-    (5, 8, 8)
-    """
-
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-
-    is_linear = True
-
-    def __post_init__(self):
-        for name in ("before", "after"):
-            sizes = getattr(self, name)
-            if not isinstance(sizes, list | tuple):
-                raise TypeError(f"Reshape: {name} must be a tuple of sizes, got {sizes!r}")
-            checked = tuple(as_size("Reshape", f"every entry of {name}", size) for size in sizes)
-            object.__setattr__(self, name, checked)
-        if math.prod(self.before) != math.prod(self.after):
-            raise ValueError(f"Reshape: {self.before} does not hold as many numbers as {self.after}")
-
-    @property
-    def core(self):  # type: ignore[override]
-        return len(self.before)
-
-    @property
-    def given(self):
-        return len(self.after)
-
-    def _check_inputs(self, shapes):
-        (shape,) = shapes
-        if len(shape) < len(self.before) or shape[len(shape) - len(self.before) :] != self.before:
-            raise ValueError(
-                f"{self}: x must have shape (..., {', '.join(map(str, self.before))}), got {shape}"
-            )
-
-    def _map(self, backend, x):
-        lead, shape = tuple(x.shape[: x.ndim - len(self.before)]), tuple(x.shape)
-
-        def reshape_pullback(grad_y):
-            return backend.reshape(grad_y, shape)
-
-        return backend.reshape(x, (*lead, *self.after)), reshape_pullback

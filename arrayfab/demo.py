@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab.composition import Parallel, Pointwise, Reshape, Sequential
+from arrayfab.composition import Parallel, Sequential
 from arrayfab.fabrications import (
     LPHM,
     DualLPHM,
@@ -24,6 +24,7 @@ from arrayfab.fabrications import (
 )
 from arrayfab.gradients import scipy_objective, softmax_cross_entropy
 from arrayfab.layer import Layer
+from arrayfab.plain import Pointwise, Reshape
 from arrayfab.roles import (
     BilinearInterdependence,
     ConcatenationFusion,

@@ -6,16 +6,13 @@ import copy
 import math
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend
 from arrayfab._cached import cached_property
 from arrayfab.fabrications.blueprint import Blueprint, blueprint
 from arrayfab.structures import Structure
-
-if TYPE_CHECKING:
-    from arrayfab.fabrications.base import Fabrication
 
 
 class StructuredMatrix:
@@ -39,7 +36,7 @@ class StructuredMatrix:
     __array_ufunc__ = None
 
     def __init__(
-        self, fabrication: Fabrication, n: int, D: int, w: Array, handed_in: Mapping[str, Array] | None = None
+        self, fabrication: Any, n: int, D: int, w: Array, handed_in: Mapping[str, Array] | None = None
     ):
         self.fabrication, self.n, self.D, self.w = fabrication, n, D, _arrays.native(w)
         self.handed_in = self._plan.handed_in if handed_in is None else handed_in

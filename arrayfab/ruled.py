@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
-from types import ModuleType
 from typing import Any, NamedTuple, TypeGuard
 
 from arrayfab import _arrays
@@ -14,15 +13,13 @@ from arrayfab._cached import cached_property, remembered
 from arrayfab.fabrications.blueprint import Plans
 from arrayfab.layer import Layer
 from arrayfab.programs import Interpreted, Program, broadcast, regime, regime_number, traced
+from arrayfab.trees import Tree, leaves, put_together, taken
 
 #: So many programs of one layer are kept.
 MOST_PROGRAMS = 256
 
 #: Which gradients may be wanted: of the data, of the learned numbers, or both.
 WRT = ("xw", "x", "w")
-
-#: A single array, or a list of what is again either.
-Tree = list | None
 
 Shapes = list[tuple[int, ...]]
 
@@ -147,7 +144,7 @@ class Ruled:
         if not self.is_whole:
             return self._rule(None, x, w, None, wrt)
         program, arrays, passage = self._enter(wrt, x, w)
-        nothing = self._no_gradient(None if w is None else arrays[0])
+        nothing = None if w is None or not self.follows_w else arrays[0]
         ys, kept = program.linearize(*arrays)
         y, like = passage.outward(ys, self.outputs), _like(ys[0], arrays[0])
         shapes = [tuple(part.shape) for part in leaves(self.outputs, y)]
@@ -198,10 +195,6 @@ class Ruled:
     def __getstate__(self):
         # Programs are not carried along.
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-
-    def _no_gradient(self, w: Array | None) -> Array | None:
-        """The gradient of a ``w`` that holds nothing."""
-        return w
 
     @cached_property
     def _length(self) -> int:
@@ -346,46 +339,6 @@ def programs_of(layer: Ruled) -> dict:
     return {}
 
 
-class Parameterless(Ruled):
-    """What layers without learned numbers share.
-
-    A subclass gives `_map`, from data to the result and a pullback, and says whether it is linear.
-    """
-
-    is_linear = False
-    follows_w = False
-
-    def num_parameters(self) -> int:
-        """Zero."""
-        return 0
-
-    def init(
-        self, *, xp: ModuleType | None = None, dtype: Any = None, device: Any = None, **options
-    ) -> Array:
-        """No numbers, an array of shape ``(0,)``."""
-        return _arrays.namespace(xp).zeros((0,), dtype=dtype, device=device)
-
-    def _no_gradient(self, w):
-        return None
-
-    def _map(self, backend, x) -> tuple[Array, Callable]:
-        raise NotImplementedError(f"{type(self).__name__}._map")
-
-    def _rule(self, backend, x, w, frozen, wrt):
-        self._check_inputs([tuple(part.shape) for part in leaves(self.inputs, x)])
-        y, pull = self._map(backend, x)
-
-        def map_pullback(grad_y):
-            return pull(grad_y), None
-
-        return y, map_pullback
-
-    def _push(self, backend, x, w, dx, dw, frozen):
-        y, pull = self._map(backend, x)
-        # What acts on every entry by itself is its own transpose.
-        return y, self._map(backend, dx)[0] if self.is_linear else pull(dx)
-
-
 def is_ruled(layer: Any) -> TypeGuard[Ruled]:
     """Whether a layer is nothing but its rules: someone's subclass may have changed what it does."""
     ours = ("__call__", "vjp", "jvp")
@@ -395,31 +348,6 @@ def is_ruled(layer: Any) -> TypeGuard[Ruled]:
 def vjp_of(layer: Layer, x, w: Array, wrt: str) -> tuple[Any, Callable]:
     """The layer's ``vjp``, told which gradients are wanted where it can be."""
     return layer.vjp(x, w, wrt=wrt) if is_ruled(layer) else layer.vjp(x, w)
-
-
-def leaves(tree: Tree, arrays: Any) -> list:
-    """The arrays of a tree, one after another; for None as many of them."""
-    if tree is None:
-        return [arrays]
-    parts = [None] * len(tree) if arrays is None else arrays
-    return [leaf for each, part in zip(tree, parts, strict=True) for leaf in leaves(each, part)]
-
-
-def put_together(tree: Tree, arrays: Iterator) -> Any:
-    """The tree of the next arrays."""
-    return next(arrays) if tree is None else [put_together(each, arrays) for each in tree]
-
-
-def taken(owner: Any, name: str, tree: Tree, given: Any) -> list:
-    """The arrays of what was given; TypeError or ValueError unless it is such a tree."""
-    if tree is None:
-        return [given]
-    if not isinstance(given, list | tuple):
-        raise TypeError(f"{owner}: {name} must be a list of arrays, got {type(given).__name__}")
-    if len(given) != len(tree):
-        raise ValueError(f"{owner}: {name} must hold {len(tree)} arrays, got {len(given)}")
-    pairs = enumerate(zip(tree, given, strict=True))
-    return [leaf for i, (each, part) in pairs for leaf in taken(owner, f"{name}[{i}]", each, part)]
 
 
 def _along(shapes, which, axis, size):

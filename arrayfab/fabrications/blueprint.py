@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,9 +16,6 @@ from arrayfab._cached import remembered
 from arrayfab.frozen import Frozen, Stream, cache
 from arrayfab.programs import Interpreted, Program, regime, regime_number, traced
 from arrayfab.structures import Cotangents, Numbers, Streamed, Structure
-
-if TYPE_CHECKING:
-    from arrayfab.fabrications.base import Fabrication
 
 # The variances of w among which one is sought, as powers of two.
 _EXPONENTS = (-100.0, 100.0)
@@ -177,7 +174,7 @@ class Plans:
 
 
 @Plans
-def blueprint(fabrication: Fabrication, n: int, D: int) -> Blueprint:
+def blueprint(fabrication: Any, n: int, D: int) -> Blueprint:
     """The blueprint of a fabrication at one shape; built once."""
     n, D = as_size(fabrication, "n", n), as_size(fabrication, "D", D)
     return Blueprint(str(fabrication), *fabrication.parts(n, D, ""))

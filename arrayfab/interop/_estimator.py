@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.composition import Pointwise, Sequential
+from arrayfab.composition import Sequential
 from arrayfab.fabrications import Fabrication, Full, LowRank
 from arrayfab.gradients import mean_squared_error, scipy_objective
 from arrayfab.interop._samples import (
@@ -33,6 +33,7 @@ from arrayfab.interop._samples import (
     weighed,
 )
 from arrayfab.layer import Layer
+from arrayfab.plain import Pointwise
 from arrayfab.roles import Reconciliation
 
 

@@ -11,9 +11,10 @@ from arrayfab._cached import cached_property
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import Blueprint, Plans, blueprint
 from arrayfab.programs import regime
-from arrayfab.ruled import Ruled, Shapes, leaves, put_together
+from arrayfab.ruled import Ruled, Shapes
 from arrayfab.structures import Cost, Cotangents, Dense, Numbers, Structure
 from arrayfab.structures.numbers import prime
+from arrayfab.trees import leaves, put_together
 
 
 class Role(Ruled):

@@ -8,8 +8,8 @@ from itertools import accumulate, pairwise
 from arrayfab._arrays import Array
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import as_size, settle_sizes
+from arrayfab.plain import Parameterless
 from arrayfab.roles.base import Role, check_columns
-from arrayfab.ruled import Parameterless
 from arrayfab.structures import side_by_side
 
 

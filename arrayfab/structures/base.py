@@ -37,6 +37,20 @@ class Cost(NamedTuple):
 Pullback = Callable[..., Any]
 
 
+#: What the operators build. It lives in modules that stand on this one, which enter it here.
+_BUILDERS: dict[str, Callable] = {}
+
+
+def builds(operation: str) -> Callable:
+    """Mark the function that an operator between structures calls."""
+
+    def entered(builder):
+        _BUILDERS[operation] = builder
+        return builder
+
+    return entered
+
+
 class Structure:
     """The formula of an ``n × D`` matrix that is never formed unless someone asks.
 
@@ -124,25 +138,14 @@ class Structure:
     def T(self) -> Structure:
         return Transposed(self)
 
-    # The operators spell formulas; what they build lives in the modules above this one.
     def __matmul__(self, other: Structure) -> Structure:
-        from arrayfab.structures.chain import chain
-
-        return chain(self, other) if isinstance(other, Structure) else NotImplemented
+        return _BUILDERS["product"](self, other) if isinstance(other, Structure) else NotImplemented
 
     def __add__(self, other: Structure) -> Structure:
-        from arrayfab.structures.sums import add
-
-        return add(self, other) if isinstance(other, Structure) else NotImplemented
+        return _BUILDERS["sum"](self, other) if isinstance(other, Structure) else NotImplemented
 
     def __mul__(self, scale: float) -> Structure:
-        from arrayfab.structures.chain import chain
-        from arrayfab.structures.leaves import Identity
-
-        if not isinstance(scale, int | float):
-            return NotImplemented
-        n = self.shape[0]
-        return chain(Identity((n, n), float(scale)), self)
+        return _BUILDERS["multiple"](self, float(scale)) if isinstance(scale, int | float) else NotImplemented
 
     __rmul__ = __mul__
 
@@ -166,10 +169,8 @@ class Multilinear(Structure):
     @property
     def derivative(self):
         # The product rule: one child moves at a time.
-        from arrayfab.structures.sums import add
-
         children = self.children
-        return add(
+        return _BUILDERS["sum"](
             *(
                 self.with_children(*children[:i], child.tangent, *children[i + 1 :])
                 for i, child in enumerate(children)

@@ -10,7 +10,7 @@ from uuid import uuid4
 from arrayfab._cached import cached_property, remembered
 from arrayfab.programs import broadcast, regime
 from arrayfab.structures import layout
-from arrayfab.structures.base import Cost, Multilinear, Structure
+from arrayfab.structures.base import Cost, Multilinear, Structure, builds
 from arrayfab.structures.leaves import Dense, Identity
 
 
@@ -19,6 +19,7 @@ def factors_of(matrix: Structure) -> tuple[Structure, ...]:
     return matrix.factors if isinstance(matrix, Chain) else (matrix,)
 
 
+@builds("product")
 def chain(*matrices: Structure) -> Structure:
     """The product of matrices, with nested products flattened and neutral identities left out."""
     for left, right in pairwise(matrices):
@@ -27,6 +28,13 @@ def chain(*matrices: Structure) -> Structure:
     flat = [factor for matrix in matrices for factor in factors_of(matrix)]
     kept = [f for f in flat if not (isinstance(f, Identity) and f.is_neutral)] or flat[:1]
     return kept[0] if len(kept) == 1 else Chain(tuple(kept))
+
+
+@builds("multiple")
+def multiple(matrix: Structure, scale: float) -> Structure:
+    """A matrix times a number."""
+    n = matrix.shape[0]
+    return chain(Identity((n, n), scale), matrix)
 
 
 @dataclass(frozen=True)

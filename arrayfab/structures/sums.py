@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from arrayfab._cached import cached_property
-from arrayfab.structures.base import Cost, Multilinear, Structure
+from arrayfab.structures.base import Cost, Multilinear, Structure, builds
 from arrayfab.structures.chain import chain
 from arrayfab.structures.leaves import Constant, Dense
 from arrayfab.structures.numbers import total
 
 
+@builds("sum")
 def add(*terms: Structure) -> Structure:
     """The sum of matrices of one shape."""
     flat = tuple(t for term in terms for t in (term.terms if isinstance(term, Sum) else (term,)))
