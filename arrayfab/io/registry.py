@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING
 
-from arrayfab import composition, fabrications, roles
+from arrayfab import composition, fabrications, plain, roles
 from arrayfab.fabrications import Fabrication
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ _BUILT_IN = {
         roles.Concatenation,
         composition.Sequential,
         composition.Parallel,
-        composition.Pointwise,
-        composition.Reshape,
+        plain.Pointwise,
+        plain.Reshape,
     )
     if cls is not Fabrication
 }
