@@ -359,10 +359,10 @@ def test_numbers_too_large_for_the_dtype_are_no_infinities(tmp_path, name):
     xp = pytest.importorskip(name)
     narrow = getattr(xp, "float16", None)
     write(tmp_path, lora(), lora_tensors("a", 4, 6) | {f"{BASE}a.lora_A.weight": np.full((2, 6), 1e300)})
-    with pytest.raises(ValueError, match="module 'a': numbers are too large for .*float32, ask for a wider"):
+    with pytest.raises(ValueError, match=r"module 'a': numbers are too large for .*float32, ask for a wider"):
         read_peft(tmp_path, xp=xp, dtype=xp.float32)
     if narrow is not None:
-        with pytest.raises(ValueError, match="module 'a': numbers are too large for .*float16"):
+        with pytest.raises(ValueError, match=r"module 'a': numbers are too large for .*float16"):
             read_peft(tmp_path, xp=xp, dtype=narrow)
     write(tmp_path, vera(), VERA | {"base_model.vera_B": np.full((6, 3), 1e300)})
     with pytest.raises(ValueError, match="tensor vera_B: numbers are too large"):

@@ -235,7 +235,7 @@ class _Boundary:
         """The operator of a linear map, of columns at once too where it takes them."""
         interface = load("cupyx.scipy.sparse.linalg" if self.on_device else "scipy.sparse.linalg")
         forward, backward = _Through(self, linear.forward), _Through(self, linear.backward)
-        products = {"matvec": forward.of_vector, "rmatvec": backward.of_vector}
+        products: dict[str, Any] = {"matvec": forward.of_vector, "rmatvec": backward.of_vector}
         if takes_columns:
             products |= {"matmat": forward, "rmatmat": backward}
         return interface.LinearOperator(linear.shape, dtype=self.dtype, **products)

@@ -262,8 +262,8 @@ def _weights_of(folder: Path) -> Path:
     path = folder / "adapter_model.safetensors"
     if not path.exists() and (folder / "adapter_model.bin").exists():
         raise ValueError(
-            f"{spelled(folder)}: adapter_model.bin is a pickle, which may run code when it is read; convert it where "
-            "you trust it: load the adapter with PEFT, then save_pretrained(…, safe_serialization=True)"
+            f"{spelled(folder)}: adapter_model.bin is a pickle, which may run code when it is read; convert it "
+            "where you trust it: load the adapter with PEFT, then save_pretrained(…, safe_serialization=True)"
         )
     return path
 
@@ -272,8 +272,8 @@ def _check_settings(owner: str, config: dict, read: tuple[str, ...]) -> None:
     start = config.get("init_lora_weights")
     if start not in _HARMLESS_STARTS:
         raise ValueError(
-            f"{owner}: init_lora_weights={short(repr(start))} cannot be read: the adapter belongs to base weights that "
-            "this start changed; convert it to a plain LoRA with PEFT"
+            f"{owner}: init_lora_weights={short(repr(start))} cannot be read: the adapter belongs to base "
+            "weights that this start changed; convert it to a plain LoRA with PEFT"
         )
     for name, value in config.items():
         known = name in _HARMLESS or name in read or name == "init_lora_weights"
