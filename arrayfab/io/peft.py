@@ -262,8 +262,8 @@ def _weights_of(folder: Path) -> Path:
     path = folder / "adapter_model.safetensors"
     if not path.exists() and (folder / "adapter_model.bin").exists():
         raise ValueError(
-            f"{spelled(folder)}: adapter_model.bin is a pickle, which may run code when it is read; convert it "
-            "where you trust it: load the adapter with PEFT, then save_pretrained(…, safe_serialization=True)"
+            f"{spelled(folder)}: adapter_model.bin is a pickle, which may run code when it is read; convert "
+            "it where you trust it: load it with PEFT, then save_pretrained(…, safe_serialization=True)"
         )
     return path
 
