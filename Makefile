@@ -1,13 +1,25 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: demo test bench lint docs dist
+.PHONY: demo test floors bench lint docs dist
 
 demo: .venv/ready
 	$(RUN) -m arrayfab demo
 
 test: .venv/ready
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
+
+# The suite on the lowest versions that pyproject.toml declares. scikit-learn's own checks are those of the
+# newest; what old versions of others say of newer ones is no error; and an old SciPy has to be asked for arrays
+# of other namespaces.
+floors:
+	rm -rf build/floors
+	$(PYTHON) -m venv build/floors
+	build/floors/bin/pip install --quiet uv
+	build/floors/bin/uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct \
+		--editable ".[demo,test]"
+	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 build/floors/bin/python -m pytest -n auto -W default::DeprecationWarning \
+		-k "not scikit_learns_own_checks"
 
 bench: .venv/ready
 	$(RUN) benchmarks/compare.py $(BENCH)

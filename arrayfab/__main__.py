@@ -3,27 +3,68 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 import arrayfab as af
 from arrayfab import _arrays
-from arrayfab.tables import show
+from arrayfab.tables import printable, show
 
 _NAMESPACES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.numpy"}
+#: No whole number is larger: a search for the divisors of a size then takes a tenth of a second.
+_LARGEST = 1 << 40
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; the exit status is 0, 2 where something that it needs is missing, or the command's."""
-    arguments = _parser().parse_args(argv)
+    """Run a command.
+
+    The exit status is 0, or that of the command; 2 where something that it needs is missing or wrong, 130
+    after an interrupt from the keyboard, and 141 where nobody reads on, as for a process that a signal ended.
+    """
+    _open_streams()
     try:
-        return arguments.run(arguments) or 0
-    except (ImportError, OSError, ValueError) as error:
-        print(f"arrayfab: {error}", file=sys.stderr)
+        try:
+            arguments = _parser().parse_args(argv)
+            return arguments.run(arguments) or 0
+        finally:
+            _flush(sys.stdout)
+    except BrokenPipeError:
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    except (ImportError, OSError, ValueError, OverflowError, MemoryError) as error:
+        with contextlib.suppress(OSError):
+            try:
+                print(f"arrayfab: {printable(str(error) or type(error).__name__)}", file=sys.stderr)
+            finally:
+                _flush(sys.stderr)
         return 2
+
+
+def _open_streams() -> None:
+    """Make what is printed go somewhere, whatever its letters: those that cannot be shown are replaced."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed when the process began
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - for as long as the process lives
+    with contextlib.suppress(AttributeError):  # another stream in its place
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+
+def _flush(stream: TextIO) -> None:
+    """Write out what was printed; what cannot be is not tried again when the interpreter ends."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,16 +126,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _natural(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+def _natural(text: str, least: int = 0) -> int:
+    if not (text.isdecimal() and len(text) <= 40 and least <= int(text) <= _LARGEST):
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from {least} to {_LARGEST}, got {text[:40]!r}"
+        )
     return int(text)
 
 
 def _positive(text: str) -> int:
-    if _natural(text) == 0:
-        raise argparse.ArgumentTypeError("expected a positive whole number, got 0")
-    return int(text)
+    return _natural(text, least=1)
 
 
 def _import(name: str, hint: str):
@@ -131,9 +172,7 @@ def _demo(arguments: argparse.Namespace) -> None:
             )
         progress.update(task, description="", completed=arguments.iterations * len(demo.VARIANTS))
     _print_outcomes(outcomes)
-    arguments.figure.parent.mkdir(parents=True, exist_ok=True)
-    demo.figure(outcomes, arguments.figure)
-    print(f"figure: {arguments.figure.resolve()}")
+    _draw(partial(demo.figure, outcomes), arguments.figure)
 
 
 def _namespace(name: str):
@@ -184,16 +223,30 @@ def _plan(arguments: argparse.Namespace) -> None:
     )
     show(plan.title, plan.header, plan.table())
     if arguments.figure is not None:
-        arguments.figure.parent.mkdir(parents=True, exist_ok=True)
-        plan.figure(arguments.figure)
-        print(f"figure: {arguments.figure.resolve()}")
+        _draw(plan.figure, arguments.figure)
+
+
+def _draw(figure: Callable[[Path], None], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure(path)
+    print(printable(f"figure: {path.resolve()}"))
 
 
 def _matrix_in(path: Path):
-    matrix = np.load(path, allow_pickle=False)
-    if not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or matrix.dtype.kind not in "iuf":
+    from arrayfab.io.reading import open_regular
+
+    with open_regular(path) as file:
+        try:
+            matrix = np.lib.format.read_array(file, allow_pickle=False)
+        except Exception as error:  # whatever NumPy may raise, the file is at fault
+            raise ValueError(f"{path}: no array in the .npy format: {error}") from error
+    if matrix.ndim != 2 or 0 in matrix.shape or matrix.dtype.kind not in "iuf":
         raise ValueError(f"{path}: expected one matrix of real numbers in the .npy format")
-    return matrix.astype(np.float64)
+    with np.errstate(over="ignore"):  # it is looked for below
+        matrix = matrix.astype(np.float64)
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{path}: expected finite numbers, got some that are infinite or NaN")
+    return matrix
 
 
 def _inspect(arguments: argparse.Namespace) -> int:

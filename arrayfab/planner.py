@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ HEADER = ("fabrication", "l", "multiplies / row", "frozen", "bytes / row", "rank
 
 _BYTES = 4  # of a float32
 _LEARNED_AT_MOST, _FROZEN_AT_MOST = 128, 1 << 24  # of a hypernet: more would take minutes to fit
+_DIVISORS_AT_MOST = 256  # of a size: all pairs of them are tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,10 +258,11 @@ def _choices(n: int, D: int, budget: int, each: int) -> Iterator[Fabrication]:
     yield from (fab.Constant(), fab.Eye())
     if n * D <= budget:
         yield from (fab.Full(), fab.Masked())
-    pairs = [(p, q) for p in _divisors(n) for q in _divisors(D)]
+    pairs = list(itertools.product(_divisors(n), _divisors(D)))
 
     def best(choices: Iterable[Fabrication]) -> list[Fabrication]:
-        sized = [(attainable_rank(c, n, D), c.num_parameters(n, D), c) for c in choices]
+        # By their blocks: a formula at this shape is made for those that are listed.
+        sized = [(attainable_rank(c, n, D), sum(map(math.prod, c.blocks(n, D).values())), c) for c in choices]
         fitting = [choice for choice in sized if choice[1] <= min(budget, n * D - 1)]
         return [choice[2] for choice in sorted(fitting, key=lambda choice: choice[:2], reverse=True)[:each]]
 
@@ -292,11 +295,16 @@ def _choices(n: int, D: int, budget: int, each: int) -> Iterator[Fabrication]:
 
 def _halved(largest: int, each: int) -> list[int]:
     """The largest rank, its half and so on, down to one."""
-    return [largest >> i for i in range(each) if largest >> i > 0] if largest > 0 else []
+    return [largest >> i for i in range(min(each, max(largest, 0).bit_length()))]
 
 
 def _divisors(size: int) -> list[int]:
-    return [divisor for divisor in range(1, size + 1) if size % divisor == 0]
+    """The divisors of a size in order; where they are very many, some of them, evenly spread."""
+    small = [divisor for divisor in range(1, math.isqrt(size) + 1) if size % divisor == 0]
+    found = sorted({*small, *(size // divisor for divisor in small)})
+    if len(found) <= _DIVISORS_AT_MOST:
+        return found
+    return [found[i * (len(found) - 1) // (_DIVISORS_AT_MOST - 1)] for i in range(_DIVISORS_AT_MOST)]
 
 
 def _unscaled(fabrication: Fabrication) -> Fabrication:

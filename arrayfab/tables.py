@@ -1,10 +1,15 @@
-"""Tables of text, with figures aligned right."""
+"""Text for people: on one line, and in tables with figures aligned right."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 Row = tuple[str, ...]
+
+
+def printable(text: str) -> str:
+    """Text on one line, which no terminal takes for a command: spaces in place of what cannot be printed."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def as_text(title: str, header: Row, rows: Sequence[Row]) -> str:
@@ -14,7 +19,7 @@ def as_text(title: str, header: Row, rows: Sequence[Row]) -> str:
         for name, cells, is_right in _columns(header, rows)
         for width in [max(map(len, (name, *cells)))]
     ]
-    return "\n".join((title, *("  ".join(line).rstrip() for line in zip(*aligned, strict=True))))
+    return "\n".join((printable(title), *("  ".join(line).rstrip() for line in zip(*aligned, strict=True))))
 
 
 def show(title: str, header: Row, rows: Sequence[Row]) -> None:
@@ -30,15 +35,16 @@ def show(title: str, header: Row, rows: Sequence[Row]) -> None:
     if not console.is_terminal:  # nothing need be cut
         print(as_text(title, header, rows))
         return
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=escape(printable(title)), title_justify="left")
     for name, _, is_right in _columns(header, rows):
         table.add_column(name, justify="right" if is_right else "left")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     console.print(table)
 
 
 def _columns(header, rows):
     """Name and cells of every column, and whether they are figures."""
-    for name, *cells in zip(header, *rows, strict=True):
+    for name, *column in zip(header, *rows, strict=True):
+        cells = [printable(cell) for cell in column]
         yield name, cells, all(cell[:1].isdigit() or cell == "–" for cell in cells)

@@ -6,9 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+from special_files import directory_of_nobody, put
 
 import arrayfab as af
 from arrayfab.catalogue import VARIANTS
+from arrayfab.io import CheckpointError
+from arrayfab.io.inspection import inspect
 from arrayfab.testing import namespaces
 
 pytest.importorskip("safetensors")
@@ -28,6 +31,106 @@ def test_a_file_that_cannot_be_read_is_an_os_error(path, tmp_path):
         af.load(tmp_path)
     with pytest.raises(FileNotFoundError):
         af.save(tmp_path / "none" / "model", {})
+
+
+@pytest.mark.parametrize(
+    "call", [af.load, inspect, lambda path: af.save(path, {})], ids=["load", "inspect", "save"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "link to a device", "directory"])
+def test_only_regular_files_are_read_or_replaced(path, call, kind):
+    put(path, kind)
+    with pytest.raises(OSError, match=r"model.safetensors is no regular file|/dev/zero is no regular file"):
+        call(path)
+
+
+def test_a_file_that_may_not_be_read_is_no_missing_one():
+    with directory_of_nobody() as directory:
+        af.save(directory / "model", {})
+        (directory / "model").chmod(0o200)
+        for call in (af.load, inspect):
+            with pytest.raises(PermissionError, match="Permission denied"):
+                call(directory / "model")
+
+
+def test_a_directory_that_may_not_be_read_may_be_written_to():
+    with directory_of_nobody() as directory:
+        directory.chmod(0o300)
+        af.save(directory / "model", {})
+        af.save(directory / "model", {"w": (af.Full(), np.ones(1), 1, 1)})
+        assert af.load(directory / "model").keys() == {"w"}
+        directory.chmod(0o500)
+        with pytest.raises(PermissionError):
+            af.save(directory / "other", {})
+        directory.chmod(0o700)
+        assert os.listdir(directory) == ["model"]
+
+
+def assert_read_only_is_kept(place):
+    af.save(place, {})
+    before = place.read_bytes()
+    place.chmod(0o444)
+    link = place.with_name("link")
+    link.symlink_to(place)
+    for name in (place, link):
+        with pytest.raises(PermissionError, match=f"Permission denied.*{place.name}"):
+            af.save(name, {"w": (af.Full(), np.ones(1), 1, 1)})
+    assert place.read_bytes() == before
+    assert sorted(os.listdir(place.parent)) == sorted(["link", place.name])
+
+
+def test_a_read_only_file_is_not_replaced(path):
+    assert_read_only_is_kept(path)  # by root either, to whom nothing is forbidden
+    with directory_of_nobody() as directory:
+        assert_read_only_is_kept(directory / "model")
+
+
+def test_a_file_of_others_is_not_replaced():
+    with directory_of_nobody() as directory:
+        if os.getuid():
+            pytest.skip("there is no one else")
+        theirs = directory / "model"
+        os.seteuid(0)
+        theirs.touch()
+        os.seteuid(65534)
+        with pytest.raises(PermissionError):
+            af.save(theirs, {})
+        assert theirs.read_bytes() == b""
+
+
+NAMES = {"letters of four bytes": "𝄞" * 60, "bytes that are no text": b"\xff\xfe\n\x1b[2J", "one letter": "m"}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_any_name_that_a_file_can_have_will_do(tmp_path, name):
+    path = os.path.join(os.fsencode(tmp_path), name if isinstance(name, bytes) else os.fsencode(name))
+    entries = {"a": (ROLE, np.arange(6.0))}
+    for place in (path, os.fsdecode(path)):
+        af.save(place, entries)
+        assert np.array_equal(af.load(place)["a"][1], np.arange(6.0))
+        assert inspect(place).title.isprintable()
+    assert os.listdir(os.fsencode(tmp_path)) == [os.path.basename(path)]
+    with open(path, "wb") as file:
+        file.write(b"none")
+    with pytest.raises(CheckpointError, match="no whole safetensors file") as caught:
+        af.load(path)
+    assert str(caught.value).isprintable()
+
+
+def test_a_path_is_no_number(path):
+    for call in (af.load, inspect, lambda path: af.save(path, {})):
+        with pytest.raises(TypeError, match="int"):
+            call(3)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_checkpoint_holds_what_is_not_finite(path, dtype):
+    w = np.asarray([np.nan, np.inf, -np.inf, -0.0, 5e-8, 1.0], dtype)
+    handed_in = af.RandomMatrixAdaption(r=2).with_frozen(A=np.full((4, 2), np.nan, dtype))
+    af.save(path, {"a": (ROLE, w), "b": (handed_in, w, 4, 6)})
+    loaded = af.load(path)
+    assert loaded["a"][1].tobytes() == w.tobytes()
+    assert np.isnan(loaded["b"][0].arrays["A"]).all()
+    assert inspect(path).is_sound
 
 
 def test_the_permissions_are_those_of_open(path):

@@ -3,11 +3,13 @@
 import copy
 import json
 import math
+import os
 import sys
 import warnings
 
 import numpy as np
 import pytest
+from special_files import put
 
 import arrayfab as af
 from arrayfab.io import read_peft
@@ -201,7 +203,31 @@ def changed(tensors, **changes):
 
 
 LORA, LOKR, VERA = lora_tensors("a", 4, 6), lokr_tensors("a", (2, 3), [4, 5]), vera_tensors({"a": 4}, 6, 8)
+ATTENTION = lora_tensors("attn", 24, 8) | lora_tensors("attn.base_layer.out_proj", 8, 8)
+ESCAPE = "\x1b[2J\n"
 BAD = [
+    (lora(peft_type=["LORA"]), LORA, "peft_type must be one of ['LOKR', 'LORA', 'VERA'], got ['LORA']"),
+    (lora(peft_type={}), LORA, "peft_type must be one of ['LOKR', 'LORA', 'VERA'], got {}"),
+    (lora(peft_type="x" * 10**6), LORA, "peft_type must be one of ['LOKR', 'LORA', 'VERA'], got 'xxx"),
+    (lora(**{ESCAPE: 1}), LORA, " [2J =1 cannot be read"),
+    (lora(), LORA | {f"{BASE}{ESCAPE}.weight": normal(2)}, "tensor base_model.model. [2J .weight cannot"),
+    (lora(r=ESCAPE), LORA, r"r must be a positive integer, got '\x1b[2J\n'"),
+    (lora(r="x" * 10**6), LORA, "r must be a positive integer, got 'xxx"),
+    (lora(rank_pattern=["x" * 10**6]), LORA, "rank_pattern must be a mapping, got ['xxx"),
+    (lora(alpha_pattern={"(" * 10**5: 1}), LORA, "alpha_pattern has '((("),
+    (lora(use_rslora="x" * 10**6), LORA, "use_rslora must be true or false, got 'xxx"),
+    (lora(bias="x" * 10**6), LORA, "bias='xxx"),
+    (lokr(r=10**400), lokr_tensors("a", (2, 3), (4, 2)), "r must be a positive integer, got 1000"),
+    (
+        lora(),
+        LORA | {"a.lora_A.weight": normal(2, 6)},
+        "a.lora_A.weight is there twice, with and without a prefix",
+    ),
+    (
+        lora(),
+        ATTENTION,
+        "module 'attn.base_layer.out_proj' is the output projection of a torch.nn.MultiheadAttention",
+    ),
     (lora(peft_type="IA3"), LORA, "peft_type must be one of ['LOKR', 'LORA', 'VERA'], got 'IA3'"),
     ({}, LORA, "peft_type must be one of ['LOKR', 'LORA', 'VERA'], got None"),
     (lora(use_dora=True), LORA, "use_dora=True cannot be read, only an adapter without it"),
@@ -307,6 +333,125 @@ def test_what_cannot_be_read_is_an_error(tmp_path, config, tensors, message):
         read_peft(tmp_path, D=8 if config.get("peft_type") == "VERA" else None)
     assert message in str(caught.value)
     assert str(tmp_path) in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1500
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    ("config", "tensors"),
+    [(lora(), LORA), (lokr(), LOKR), (lokr(), lokr_tensors("a", [6, 5], (2, 3))), (vera(), VERA)],
+    ids=["lora", "lokr", "lokr multiplied out", "vera"],
+)
+def test_a_tensor_that_is_not_finite_is_named(tmp_path, config, tensors, dtype, number):
+    tensors = {name: tensor.astype(dtype) for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        bad = tensor.copy()
+        bad.flat[-1] = number
+        write(tmp_path, config, tensors | {name: bad})
+        with pytest.raises(ValueError, match=f"tensor .*{name.removeprefix(BASE + 'a.')} must hold finite"):
+            read_peft(tmp_path, D=8 if config["peft_type"] == "VERA" else None)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax.numpy", "array_api_strict"])
+def test_numbers_too_large_for_the_dtype_are_no_infinities(tmp_path, name):
+    xp = pytest.importorskip(name)
+    narrow = getattr(xp, "float16", None)
+    write(tmp_path, lora(), lora_tensors("a", 4, 6) | {f"{BASE}a.lora_A.weight": np.full((2, 6), 1e300)})
+    with pytest.raises(ValueError, match=r"module 'a': numbers are too large for .*float32, ask for a wider"):
+        read_peft(tmp_path, xp=xp, dtype=xp.float32)
+    if narrow is not None:
+        with pytest.raises(ValueError, match=r"module 'a': numbers are too large for .*float16"):
+            read_peft(tmp_path, xp=xp, dtype=narrow)
+    write(tmp_path, vera(), VERA | {"base_model.vera_B": np.full((6, 3), 1e300)})
+    with pytest.raises(ValueError, match="tensor vera_B: numbers are too large"):
+        read_peft(tmp_path, D=8, xp=xp, dtype=xp.float32)
+
+
+@pytest.mark.parametrize("dtype", [None, np.float32, np.float64])
+@pytest.mark.parametrize("held", ["float16", "float32"])
+def test_a_factor_is_multiplied_out_before_it_is_cast(tmp_path, held, dtype):
+    """In the file's half precision 45² + 32 is 2056 in place of 2057."""
+    first_a, first_b = np.asarray([[45.0, 32.0]] * 2, held), np.asarray([[45.0] * 3, [1.0] * 3], held)
+    tensors = lokr_tensors("a", [2, 3], (4, 5)) | {
+        f"{BASE}a.lokr_w1_a": first_a,
+        f"{BASE}a.lokr_w1_b": first_b,
+        f"{BASE}a.lokr_w2": normal(4, 5, dtype=held),
+    }
+    role, w = read_peft(write(tmp_path, lokr(), tensors), dtype=dtype)["a"]
+    assert w.dtype == (dtype or held)
+    np.testing.assert_array_equal(w[:6], np.full(6, 2057, w.dtype))
+    np.testing.assert_array_equal(w[6:], tensors[f"{BASE}a.lokr_w2"].ravel())
+    assert (role.n, role.D) == (8, 15)
+
+
+def test_a_factor_multiplied_out_beyond_the_dtype_is_an_error(tmp_path):
+    tensors = {
+        name: np.full_like(tensor, 300, np.float16)
+        for name, tensor in lokr_tensors("a", [2, 3], (4, 5)).items()
+    }
+    write(tmp_path, lokr(), tensors)
+    with pytest.raises(ValueError, match="module 'a': numbers are too large for float16, ask for a wider"):
+        read_peft(tmp_path)
+    np.testing.assert_array_equal(read_peft(tmp_path, dtype=np.float32)["a"][1][:6], 180_000)
+
+
+def test_the_first_pattern_in_the_file_counts(tmp_path):
+    tensors = lora_tensors("layers.0.q", 4, 6, 3)
+    patterns = {"rank_pattern": {"q": 3, r"0\.q": 2}, "alpha_pattern": {r".*\.q": 5, "layers.0.q": 7}}
+    for config, scale in (
+        (lora(**patterns), 5 / 3),
+        (lora(**patterns | {"alpha_pattern": {"layers.0.q": 7, "q": 5}}), 7 / 3),
+    ):
+        (role, _) = read_peft(write(tmp_path, config, tensors))["layers.0.q"]
+        assert role.fabrication == scale * af.LowRank(r=3)
+    with pytest.raises(ValueError, match=r"lora_B.weight must have shape \(any, 2\), got \(4, 3\)"):
+        read_peft(write(tmp_path, lora(rank_pattern={r"0\.q": 2, "q": 3}), tensors))
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [([1 << 63, 0], 0), ([0, 1 << 62, 1 << 62], 0), ([1] * 100, 1)], ids=str
+)
+def test_a_shape_that_numpy_cannot_have_names_the_tensor(tmp_path, shape, size):
+    header = {f"{BASE}a.lora_B.weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 * size]}}
+    text = json.dumps(header).encode()
+    write(tmp_path, lora(r=1), {})
+    data = len(text).to_bytes(8, "little") + text + bytes(4 * size)
+    (tmp_path / "adapter_model.safetensors").write_bytes(data)
+    with pytest.raises(ValueError, match=r"tensor base_model.model.a.lora_B.weight|no safetensors file"):
+        read_peft(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["adapter_config.json", "adapter_model.safetensors"])
+@pytest.mark.parametrize("kind", ["pipe", "link to a device", "directory"])
+def test_only_regular_files_are_read(tmp_path, file, kind):
+    (write(tmp_path, lora(), LORA) / file).unlink()
+    put(tmp_path / file, kind)
+    with pytest.raises(OSError, match=f"{file} is no regular file"):
+        read_peft(tmp_path)
+
+
+def test_a_link_to_a_regular_file_and_bytes_are_read(tmp_path):
+    write(tmp_path, lora(), LORA)
+    for file in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / file).rename(tmp_path / f"kept-{file}")
+        (tmp_path / file).symlink_to(f"kept-{file}")
+    assert read_peft(os.fsencode(tmp_path)).keys() == {"a"}
+    with pytest.raises(TypeError, match="int"):
+        read_peft(3)
+
+
+def test_a_configuration_without_end_is_not_read_whole(tmp_path):
+    with (write(tmp_path, lora(), LORA) / "adapter_config.json").open("r+b") as file:
+        file.truncate(1 << 40)  # with a hole, which takes no room
+    with pytest.raises(ValueError, match="is no JSON file: it is longer than"):
+        read_peft(tmp_path)
+    write(tmp_path, lora(), LORA)
+    with (tmp_path / "adapter_model.safetensors").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ValueError, match="is no safetensors file"):
+        read_peft(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -543,3 +688,33 @@ def test_convolutions_and_embeddings_are_refused(peft, tmp_path):
         )
     ):
         refused(peft, config, tmp_path / str(i), copy.deepcopy(layers), message)
+
+
+def test_of_overlapping_patterns_the_one_counts_with_which_peft_loads_the_file(peft, tmp_path):
+    """PEFT sorts the patterns when it saves them, and takes the first that matches."""
+    import torch
+
+    layers = linears()
+    base = torch.nn.ModuleDict(copy.deepcopy(layers))
+    # While it is trained, "third" comes first; in the file "f.*|third" does.
+    patterns = {"third": 7, "f.*|third": 3, "second": 9, "s.*": 4}
+    config = peft.LoraConfig(r=2, target_modules=list(SIZES), alpha_pattern=patterns)
+    saved(peft, config, tmp_path, layers)
+    loaded = peft.PeftModel.from_pretrained(base, tmp_path)
+    added = {}
+    for name in SIZES:
+        adapted = loaded.base_model.model[name].eval()
+        x = torch.randn(5, adapted.in_features, dtype=torch.float64)
+        with torch.no_grad():
+            added[name] = x.numpy(), (adapted(x) - adapted.base_layer(x)).numpy()
+    adapter = read_peft(tmp_path)
+    compare(adapter, added)
+    assert [adapter[name][0].fabrication.scale for name in SIZES] == [1.5, 2.0, 1.5]
+
+
+def test_adapters_of_an_attention_with_its_own_projection_are_refused(peft, tmp_path):
+    import torch
+
+    layers = torch.nn.ModuleDict({"attn": torch.nn.MultiheadAttention(8, 2), "lin": torch.nn.Linear(8, 8)})
+    config = peft.LoraConfig(r=2, target_modules=["attn", "lin"])
+    refused(peft, config, tmp_path, layers, r"module 'attn.base_layer.out_proj' is the output projection of")

@@ -1,5 +1,7 @@
 """Linear operators for SciPy's and cupyx's solvers, over every namespace."""
 
+import copy
+import pickle
 import subprocess
 import sys
 
@@ -378,3 +380,75 @@ def test_a_jacobian_and_residuals_of_cupy_arrays(on_gpu):
     fit = least_squares(fun, w + 0.1, jac=jac, tr_solver="lsmr")
     assert isinstance(fit.jac, LinearOperator)
     np.testing.assert_allclose(role.matrix(fit.x), role.matrix(w), atol=1e-8)
+
+
+def copies(handed_out):
+    """What was handed out, out of a pickle and copied."""
+    return pickle.loads(pickle.dumps(handed_out)), copy.copy(handed_out), copy.deepcopy(handed_out)
+
+
+# Arrays of Dask are graphs, of which every product is a long one; not every array_api_strict's have a pickle.
+PICKLED = pytest.mark.parametrize("home", [e.param for e in ENTRIES if e.name in ("numpy", "torch", "jax")])
+
+
+@pytest.mark.parametrize("wrt", ["matrix", "role", "w", "x"])
+@PICKLED
+def test_an_operator_is_pickled_as_scipys_own_are(home, wrt):
+    """An adaption has frozen matrices, those handed in go along, and all others are drawn anew."""
+    held = home.asarray(numbers(6, 2))
+    fabrication = (
+        af.Eye() + 0.5 * af.RandomMatrixAdaption(seed=3) + af.RandomMatrixAdaption().with_frozen(B=held)
+    )
+    role = af.Reconciliation(fabrication=fabrication, n=4, D=6)
+    w, x = home.asarray(role.init(rng=0)), home.asarray(numbers(3, 6))
+    A = {
+        "matrix": lambda: aslinearoperator(fabrication.fabricate(w, 4, 6)),
+        "role": lambda: aslinearoperator(role, w),
+        "w": lambda: jacobian(role, x, w),
+        "x": lambda: jacobian(role, x, w, "x"),
+    }[wrt]()
+    dense, transposed = A @ np.eye(A.shape[1]), A.T @ np.eye(A.shape[0])
+    np.testing.assert_allclose(transposed, dense.T, atol=1e-5)
+    for other in copies(A):
+        assert isinstance(other, LinearOperator)
+        assert (other.shape, other.dtype) == (A.shape, A.dtype)
+        np.testing.assert_array_equal(other @ np.eye(A.shape[1]), dense)
+        np.testing.assert_array_equal(other.T @ np.eye(A.shape[0]), transposed)
+        np.testing.assert_array_equal(other @ np.ones(A.shape[1]), A @ np.ones(A.shape[1]))
+    doubled = pickle.loads(pickle.dumps(2 * A.T))
+    np.testing.assert_allclose(doubled @ np.eye(A.shape[0]), 2 * transposed, rtol=1e-6)
+
+
+@PICKLED
+def test_residuals_and_their_jacobian_are_pickled(home):
+    layer = af.Sequential([af.Reconciliation(fabrication=af.LowRank(), n=2, D=3), af.Pointwise("tanh")])
+    x, w = home.asarray(numbers(5, 3)), layer.init(rng=0)
+    fun, jac = residuals(layer, x, home.asarray(numbers(5, 2)))
+    for other_fun, other_jac in zip(copies(fun), copies(jac), strict=True):
+        np.testing.assert_array_equal(other_fun(w), fun(w))
+        np.testing.assert_array_equal(other_jac(w) @ np.eye(w.size), jac(w) @ np.eye(w.size))
+
+
+def test_a_jacobian_of_several_inputs_is_pickled():
+    role = af.ConcatenationFusion(fabrication=af.LowRank(), dims=(2, 3), n=3)
+    xs = [numbers(4, 2), numbers(4, 3)]
+    J = jacobian(role, xs, role.init(rng=0), "x")
+    for other in copies(J):
+        np.testing.assert_array_equal(other @ np.eye(20), J @ np.eye(20))
+
+
+UNPICKLED = """
+import pickle, sys
+import numpy as np
+A = pickle.loads(sys.stdin.buffer.read())
+sys.stdout.buffer.write(pickle.dumps(A @ np.eye(A.shape[1])))
+"""
+
+
+def test_another_process_has_the_same_operator():
+    W = af.RandomMatrixAdaption(seed=5).fabricate(numbers(6), 4, 6)
+    A = aslinearoperator(W)
+    result = subprocess.run(
+        [sys.executable, "-c", UNPICKLED], input=pickle.dumps(A), capture_output=True, check=True
+    )
+    np.testing.assert_array_equal(pickle.loads(result.stdout), W.to_dense())

@@ -2,12 +2,14 @@
 
 import importlib
 import importlib.util
+import os
 import sys
 import types
 import warnings
 
 import numpy as np
 import pytest
+from special_files import put
 
 import arrayfab as af
 import arrayfab.tinybig as door
@@ -143,6 +145,93 @@ def test_the_dtype_of_the_state_holds_in_every_namespace(name):
     role, w = read_tinybig(state, {"w": (psi, N, D)}, xp=xp)["w"]
     assert w.dtype == xp.float32
     assert role(xp.ones((4, D), dtype=xp.float32), w).shape == (2, 4, N)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("name", ["torch", "jax.numpy"])
+def test_dtypes_that_numpy_does_not_have_come_as_float32(name, dtype):
+    xp = pytest.importorskip(name)
+    narrow = getattr(xp, dtype)
+    exact = np.asarray([[1.0, -2.5, 0.0625, 3.5, 448.0]], np.float32)  # each of three bits
+
+    def made(numbers):
+        array = xp.asarray(np.asarray(numbers, np.float32))
+        return array.to(narrow) if name == "torch" else array.astype(narrow)
+
+    psi = door.random_matrix_adaption_reconciliation(r=R)
+    psi.A, psi.B = made(np.full((N, R), 1.5)), made(np.full((D, R), -0.25))
+    role, w = read_tinybig({"w": made(exact), "b": made([0.5, 1.0, 3.0])}, {"w": (psi, N, D)})["w"]
+    assert w.dtype == np.float32
+    np.testing.assert_array_equal(w, [*exact[0], 0.5, 1.0, 3.0])
+    W = np.outer(exact[0, :N], np.full(D, 1.5 * -0.25 * exact[0, N:].sum()))
+    np.testing.assert_allclose(role.matrix(w), W, rtol=1e-6)
+
+
+def test_bfloat16_stays_so_where_it_is_asked_for():
+    torch = pytest.importorskip("torch")
+    state = {"w": torch.nn.Parameter(torch.full((1, N * D), 1.5, dtype=torch.bfloat16))}
+    _, w = read_tinybig(state, {"w": (made("identity"), N, D)}, xp=torch, dtype=torch.bfloat16)["w"]
+    assert w.dtype == torch.bfloat16
+    assert bool((w == 1.5).all())
+
+
+def test_bfloat16_on_numpy_is_refused_by_name():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    state = {"w": np.ones((1, N * D), bfloat16)}
+    assert "bfloat16" in error_of(state, (made("identity"), N, D), TypeError)
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_is_named(number):
+    state = {"w": normal(1, N + R), "b": normal(N)}
+    for name, array in state.items():
+        bad = array.copy()
+        bad.flat[-1] = number
+        message = error_of(state | {name: bad}, (made("random_matrix_adaption"), N, D))
+        assert message.startswith(f"{name} must hold finite numbers")
+    psi = made("random_matrix_adaption")
+    psi.B[1, 1] = number
+    assert error_of(state, (psi, N, D)).startswith("w: B must hold finite numbers")
+    net = network() | {"w": normal(1, L)}
+    net["parameter_fabrication.net.2.bias"][3] = number
+    assert error_of(net, (made("hypernet"), N, D)).startswith("parameter_fabrication.net.2.bias must hold")
+
+
+def test_numbers_too_large_for_the_dtype_are_no_infinities():
+    state, psi = {"w": np.full((1, N * D), 1e300)}, (made("identity"), N, D)
+    with pytest.raises(ValueError, match="w: numbers are too large for float32, ask for a wider dtype"):
+        read_tinybig(state, {"w": psi}, dtype=np.float32)
+    with pytest.raises(TypeError, match="read_tinybig: w must hold real floating numbers, got dtype int32"):
+        read_tinybig({"w": np.ones((1, N * D))}, {"w": psi}, dtype=np.int32)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to a device", "directory"])
+def test_only_regular_files_are_read(tmp_path, kind):
+    pytest.importorskip("safetensors", reason="safetensors is not installed")
+    put(tmp_path / "state", kind)
+    with pytest.raises(OSError, match="state is no regular file"):
+        read_tinybig(tmp_path / "state", {"w": (made("identity"), N, D)})
+
+
+def test_a_file_may_be_named_by_bytes_that_are_no_text(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
+    path, w = os.fsencode(tmp_path) + b"/\xff\n", normal(1, N * D)
+    with open(path, "wb") as file:
+        file.write(safetensors.save({"w": w}))
+    _, read = read_tinybig(path, {"w": (made("identity"), N, D)})["w"]
+    np.testing.assert_array_equal(read, w[0])
+    with open(path, "wb") as file:
+        file.write(safetensors.save({"\x1b[2J": np.ones(2, bool)}))
+    assert error_of_file(path).isprintable()
+    with open(path, "wb"):
+        pass
+    assert "is no safetensors file" in error_of_file(path)
+
+
+def error_of_file(path):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - what it says is looked at
+        read_tinybig(path, {"w": (made("identity"), N, D)})
+    return str(caught.value)
 
 
 class lphm_reconciliation:  # of tinybig

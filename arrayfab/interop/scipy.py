@@ -3,13 +3,15 @@
 SciPy's own ``aslinearoperator`` takes anything with ``shape`` and ``matvec``, but hands it vectors of any
 dtype and, column by column, what could be one product. The functions here convert at the boundary: NumPy
 outside, and inside the namespace, dtype and device of the matrix. CuPy's arrays stay on their device.
+
+What they hand out is pickled and copied as SciPy's own operators are: it is made of objects, not of closures.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from arrayfab._arrays import Array
 from arrayfab.layer import Layer
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.roles import ConcatenationFusion, ParameterizedInterdependence, Reconciliation, Role
+from arrayfab.ruled import vjp_of
 
 
 def aslinearoperator(matrix: StructuredMatrix | Role, w: Array | None = None):
@@ -65,10 +68,7 @@ def aslinearoperator(matrix: StructuredMatrix | Role, w: Array | None = None):
         raise TypeError(f"aslinearoperator: expected a StructuredMatrix or a role, got {matrix!r}")
     if matrix.ndim != 2:
         raise ValueError(f"aslinearoperator: expected one matrix, got {matrix}; give w without leading axes")
-    transposed = matrix.T
-    return _Boundary(matrix).operator(
-        matrix.shape, lambda v: matrix @ v, lambda u: transposed @ u, takes_columns=True
-    )
+    return _Boundary(matrix.w).operator(_Product(matrix), takes_columns=True)
 
 
 def jacobian(layer: Layer, x: Array | list[Array], w: Array, wrt: str = "w"):
@@ -106,7 +106,7 @@ def jacobian(layer: Layer, x: Array | list[Array], w: Array, wrt: str = "w"):
     >>> J @ np.eye(2)
     array([[1., 2.]])
     """
-    return _jacobian(_Boundary(_first(x)), layer, x, w, wrt)
+    return _Boundary(_first(x)).operator(_Linearised(layer, x, w, wrt))
 
 
 def residuals(layer: Layer, x: Array | list[Array], target: Array) -> tuple[Callable, Callable]:
@@ -145,18 +145,8 @@ def residuals(layer: Layer, x: Array | list[Array], target: Array) -> tuple[Call
     >>> bool(fit.cost < 1e-20)
     True
     """
-    boundary = _Boundary(_first(x), on_host=True)
-
-    def fun(w):
-        y = layer(x, boundary.inward(w))
-        _arrays.check_alike("residuals", "the result", y, "target", target)
-        _arrays.check_shape("residuals", "target", target, tuple(y.shape))
-        return boundary.outward(_flat(y - target), np.dtype(np.float64))
-
-    def jac(w):
-        return _jacobian(boundary, layer, x, boundary.inward(w), "w")
-
-    return fun, jac
+    made = _Residuals(_Boundary(_first(x), on_host=True), layer, x, target)
+    return made.fun, made.jac
 
 
 def _matrix_of(role: Role, w: Array | None) -> StructuredMatrix:
@@ -170,64 +160,96 @@ def _matrix_of(role: Role, w: Array | None) -> StructuredMatrix:
     return W.T if isinstance(role, ParameterizedInterdependence) else W
 
 
-def _jacobian(boundary: _Boundary, layer: Layer, x, w, wrt: str):
-    if wrt not in ("w", "x"):
-        raise ValueError(f"jacobian: wrt must be 'w' or 'x', got {wrt!r}")
-    if wrt == "w" and not layer.num_parameters():
-        raise ValueError(f"jacobian: {layer} has no learned numbers; wrt='x' is left")
-    y, pullback = layer.vjp(x, w)
-    point, still = (w, _zeros(x)) if wrt == "w" else (x, _zeros(w))
+class _Residuals(NamedTuple):
+    """What ``least_squares`` asks of a layer, at data and a target."""
 
-    def forward(v):
-        moving = _shaped(v, point)
-        dx, dw = (still, moving) if wrt == "w" else (moving, still)
-        return _flat(layer.jvp(x, w, dx, dw)[1])
+    boundary: _Boundary
+    layer: Layer
+    x: Any
+    target: Array
 
-    def backward(u):
-        grad_x, grad_w = pullback(_shaped(u, y))
-        return _flat(grad_w if wrt == "w" else grad_x)
+    def fun(self, w):
+        y = self.layer(self.x, self.boundary.inward(w))
+        _arrays.check_alike("residuals", "the result", y, "target", self.target)
+        _arrays.check_shape("residuals", "target", self.target, tuple(y.shape))
+        return self.boundary.outward(_flat(y - self.target), np.dtype(np.float64))
 
-    return boundary.operator((_flat(y).shape[0], _flat(point).shape[0]), forward, backward)
+    def jac(self, w):
+        return self.boundary.operator(_Linearised(self.layer, self.x, self.boundary.inward(w), "w"))
+
+
+class _Product:
+    """A structured matrix as a linear map."""
+
+    def __init__(self, matrix: StructuredMatrix):
+        self.matrix, self.transposed, self.shape = matrix, matrix.T, matrix.shape
+
+    def forward(self, v):
+        return self.matrix @ v
+
+    def backward(self, u):
+        return self.transposed @ u
+
+
+class _Linearised:
+    """The Jacobian of a layer at ``(x, w)`` as a linear map of vectors."""
+
+    def __init__(self, layer: Layer, x, w, wrt: str):
+        if wrt not in ("w", "x"):
+            raise ValueError(f"jacobian: wrt must be 'w' or 'x', got {wrt!r}")
+        if wrt == "w" and not layer.num_parameters():
+            raise ValueError(f"jacobian: {layer} has no learned numbers; wrt='x' is left")
+        self.layer, self.x, self.w, self.wrt = layer, x, w, wrt
+        self.y, self.pullback = vjp_of(layer, x, w, wrt)
+        self.point, self.still = (w, _zeros(x)) if wrt == "w" else (x, _zeros(w))
+        self.shape = _flat(self.y).shape[0], _flat(self.point).shape[0]
+
+    def __reduce__(self):
+        # A pullback is a closure: it is made anew.
+        return _Linearised, (self.layer, self.x, self.w, self.wrt)
+
+    def forward(self, v):
+        moving = _shaped(v, self.point)
+        dx, dw = (self.still, moving) if self.wrt == "w" else (moving, self.still)
+        return _flat(self.layer.jvp(self.x, self.w, dx, dw)[1])
+
+    def backward(self, u):
+        grad_x, grad_w = self.pullback(_shaped(u, self.y))
+        return _flat(grad_w if self.wrt == "w" else grad_x)
 
 
 class _Boundary:
     """Where a solver's vectors become arrays like a given one, and results become the solver's again."""
 
-    def __init__(self, like: Array | StructuredMatrix, on_host: bool = False):
-        array = like.w if isinstance(like, StructuredMatrix) else like
-        self.xp = _arrays.check_real_floating("LinearOperator", "the array inside", array).xp
-        self.inner, self.device = array.dtype, _arrays.device_of(array)
+    def __init__(self, like: Array, on_host: bool = False):
+        self.like, self.on_host = like, on_host
+        self.xp = _arrays.check_real_floating("LinearOperator", "the array inside", like).xp
         self.on_device = _arrays.is_cupy(self.xp) and not on_host
         # Solvers know two dtypes.
-        self.dtype = np.dtype(np.float64 if array.dtype == self.xp.float64 else np.float32)
+        self.dtype = np.dtype(np.float64 if like.dtype == self.xp.float64 else np.float32)
 
-    def operator(self, shape, forward, backward, takes_columns: bool = False):
-        """The operator of a product and of the transposed one, of columns too where they take them."""
+    def __reduce__(self):
+        # A namespace is a module, which has no pickle.
+        return _Boundary, (self.like, self.on_host)
+
+    def operator(self, linear: _Product | _Linearised, takes_columns: bool = False):
+        """The operator of a linear map, of columns at once too where it takes them."""
         interface = load("cupyx.scipy.sparse.linalg" if self.on_device else "scipy.sparse.linalg")
-        products = {"matvec": self._of_vectors(forward), "rmatvec": self._of_vectors(backward)}
+        forward, backward = _Through(self, linear.forward), _Through(self, linear.backward)
+        products: dict[str, Any] = {"matvec": forward.of_vector, "rmatvec": backward.of_vector}
         if takes_columns:
-            products |= {"matmat": self._through(forward), "rmatmat": self._through(backward)}
-        return interface.LinearOperator(shape, dtype=self.dtype, **products)
-
-    def _through(self, product):
-        def product_through_boundary(v):
-            # Promoted as a product with an array of the operator's dtype would be.
-            return self.outward(product(self.inward(v)), np.result_type(self.dtype, v.dtype))
-
-        return product_through_boundary
-
-    def _of_vectors(self, product):
-        # A solver's vector may be a single column.
-        return self._through(lambda v: product(_flat(v)))
+            products |= {"matmat": forward, "rmatmat": backward}
+        return interface.LinearOperator(linear.shape, dtype=self.dtype, **products)
 
     def inward(self, v) -> Array:
         """A solver's array in the namespace, dtype and device inside."""
         if v.dtype.kind == "c":
             raise TypeError(f"LinearOperator: expected real numbers, got dtype {v.dtype}")
         if self.on_device:
-            return self.xp.astype(v, self.inner, copy=False)
+            return self.xp.astype(v, self.like.dtype, copy=False)
         # A copy: PyTorch refuses arrays that are reversed or read-only.
-        return _arrays.from_host(np.array(v, order="C"), self.xp, self.inner, self.device)
+        device = _arrays.device_of(self.like)
+        return _arrays.from_host(np.array(v, order="C"), self.xp, self.like.dtype, device)
 
     def outward(self, array: Array, dtype: np.dtype) -> Any:
         """An array inside as the solver's, of that dtype."""
@@ -236,6 +258,24 @@ class _Boundary:
         # NumPy does not have every dtype that others have.
         array = self.xp.astype(array, getattr(self.xp, self.dtype.name), copy=False)
         return _arrays.to_host(array).astype(dtype, copy=False)
+
+
+class _Through(NamedTuple):
+    """A product of arrays inside as one of a solver's arrays."""
+
+    boundary: _Boundary
+    product: Callable[[Array], Array]
+
+    def __call__(self, v):
+        return self._outward(self.product(self.boundary.inward(v)), v.dtype)
+
+    def of_vector(self, v):
+        # A solver's vector may be a single column.
+        return self._outward(self.product(_flat(self.boundary.inward(v))), v.dtype)
+
+    def _outward(self, result, dtype):
+        # Promoted as a product with an array of the operator's dtype would be.
+        return self.boundary.outward(result, np.result_type(self.boundary.dtype, dtype))
 
 
 def load(name: str):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterable, Mapping
 from types import ModuleType, NoneType
 from typing import Any
@@ -17,6 +16,7 @@ from arrayfab.fabrications import Fabrication
 from arrayfab.frozen import SCHEME
 from arrayfab.io.configuration import LARGEST, check_object, decode, parse, short
 from arrayfab.io.entry import DTYPES, Entry, sha256, tile_digests
+from arrayfab.io.reading import open_regular, spelled
 from arrayfab.io.registry import CheckpointError, Registry
 from arrayfab.io.replacing import replace_file
 from arrayfab.io.tensors import import_safetensors
@@ -28,7 +28,9 @@ KEY = "arrayfab"
 LONGEST = 1 << 24
 
 
-def save(path: str | os.PathLike, entries: Mapping[str, tuple], *, known: Iterable[type] = ()) -> None:
+def save(
+    path: str | bytes | os.PathLike, entries: Mapping[str, tuple], *, known: Iterable[type] = ()
+) -> None:
     """Write learned numbers and what they belong to into one safetensors file.
 
     The file is replaced as a whole: a kill at any moment leaves the old one or the new one. Equal entries
@@ -36,7 +38,7 @@ def save(path: str | os.PathLike, entries: Mapping[str, tuple], *, known: Iterab
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         Where to write.
     entries : mapping from str to tuple
         Under each name ``(role, w)``, where any layer will do, ``(fabrication, w)`` or
@@ -53,7 +55,7 @@ def save(path: str | os.PathLike, entries: Mapping[str, tuple], *, known: Iterab
     TypeError
         If an entry is no such tuple, or an array has another dtype.
     OSError
-        If the file cannot be written.
+        If the file cannot be written; PermissionError where it is there and read-only.
     ImportError
         If safetensors is not installed.
 
@@ -98,7 +100,7 @@ def _row(array: np.ndarray) -> dict[str, Any]:
 
 
 def load(
-    path: str | os.PathLike,
+    path: str | bytes | os.PathLike,
     *,
     xp: ModuleType | None = None,
     device: Any = None,
@@ -111,7 +113,7 @@ def load(
 
     Parameters
     ----------
-    path : str or path
+    path : str, bytes or path
         The file.
     xp, device
         Where the arrays shall live: NumPy and its device if left out. They keep their dtypes.
@@ -135,7 +137,7 @@ def load(
     for entry in read(path, xp=xp, device=device, known=known):
         if verify and (faults := entry.faults(_arrays.namespace(xp), device)):
             raise CheckpointError(
-                f"{os.fspath(path)}: {entry}: {faults[0]} is not what was saved, by its checksum; "
+                f"{spelled(path)}: {entry}: {faults[0]} is not what was saved, by its checksum; "
                 "verify=False loads it nevertheless"
             )
         entries[entry.name] = entry.given
@@ -143,7 +145,7 @@ def load(
 
 
 def read(
-    path: str | os.PathLike,
+    path: str | bytes | os.PathLike,
     *,
     xp: ModuleType | None = None,
     device: Any = None,
@@ -151,17 +153,14 @@ def read(
 ) -> list[Entry]:
     """The entries of a file, whose checksums may be wrong; parameters and errors are those of `load`."""
     safetensors = import_safetensors("safetensors")
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise OSError(f"{os.fspath(path)} is no regular file")
     try:
-        with safetensors.safe_open(os.fspath(path), framework="np") as file:
+        # Opened here too: safetensors says of every file that it cannot open that there is none.
+        with open_regular(path), safetensors.safe_open(os.fsdecode(path), framework="np") as file:
             return _entries(file, xp, device, Registry(known))
     except safetensors.SafetensorError as error:
-        raise CheckpointError(
-            f"{os.fspath(path)}: it is no whole safetensors file: {short(error)}"
-        ) from error
+        raise CheckpointError(f"{spelled(path)}: it is no whole safetensors file: {short(error)}") from error
     except CheckpointError as error:
-        raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+        raise CheckpointError(f"{spelled(path)}: {error}") from error
 
 
 def _entries(file, xp: ModuleType | None, device: Any, registry: Registry) -> list[Entry]:

@@ -18,6 +18,7 @@ from typing import Any, Union
 
 from arrayfab._arrays import Array, is_integer
 from arrayfab.io.registry import CheckpointError, Registry
+from arrayfab.tables import printable
 
 #: No whole number in a configuration is larger, but for seeds: no search among divisors takes long.
 LARGEST = 1 << 32
@@ -193,7 +194,7 @@ def short(value: Any, limit: int = 300) -> str:
     if isinstance(value, dict | list):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     text = value if isinstance(value, str | Exception) else repr(value)
-    text = "".join(letter if letter.isprintable() else " " for letter in str(text)[: limit + 1])
+    text = printable(str(text)[: limit + 1])
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 

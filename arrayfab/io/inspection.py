@@ -15,6 +15,7 @@ from arrayfab.io.checkpoint import VERSION, read
 from arrayfab.io.configuration import short
 from arrayfab.io.entry import Entry
 from arrayfab.io.matrices import matrices
+from arrayfab.io.reading import spelled
 from arrayfab.io.registry import Registry
 
 HEADER = ("name", "formula", "shape", "learned", "compression", "seed", "bytes", "checksums")
@@ -28,11 +29,11 @@ class Inspection(NamedTuple):
     is_sound: bool
 
 
-def inspect(path: str | os.PathLike) -> Inspection:
+def inspect(path: str | bytes | os.PathLike) -> Inspection:
     """What is inside a checkpoint; errors are those of `arrayfab.load`, but for wrong checksums."""
     entries = read(path)
     faults = [entry.faults(_arrays.namespace(None), None) for entry in entries]
-    title = f"{os.fspath(path)}: version {VERSION} of the format, scheme {SCHEME}"
+    title = f"{spelled(path)}: version {VERSION} of the format, scheme {SCHEME}"
     rows = [_row(entry, found) for entry, found in zip(entries, faults, strict=True)]
     return Inspection(title, rows, not any(faults))
 

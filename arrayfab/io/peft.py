@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -23,7 +24,9 @@ from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab.fabrications import LPHM, DualLPHM, Fabrication, Hypercomplex, LowRank, RandomMatrixAdaption
 from arrayfab.fabrications.blueprint import as_size
-from arrayfab.io.tensors import place_on, read_tensors
+from arrayfab.io.configuration import short
+from arrayfab.io.reading import open_regular, spelled
+from arrayfab.io.tensors import check_finite, place_on, read_tensors
 from arrayfab.roles import Reconciliation
 
 # Settings that only say how the adapter was made or trained. A setting that is neither among these nor
@@ -39,10 +42,12 @@ _HARMLESS = {
 }
 _OFF: tuple = (None, False, "none", "", [], {})
 _HARMLESS_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")  # others change the base weights
+#: No configuration is longer.
+_LONGEST = 1 << 24
 
 
 def read_peft(
-    folder: str | Path,
+    folder: str | bytes | os.PathLike,
     *,
     D: int | Mapping[str, int] | None = None,
     xp: ModuleType | None = None,
@@ -53,14 +58,15 @@ def read_peft(
 
     Parameters
     ----------
-    folder : str or Path
+    folder : str, bytes or path
         Holds ``adapter_config.json`` and ``adapter_model.safetensors``.
     D : int or mapping of str to int, optional
         Columns of the data of every module, or of each by its name. For VeRA only, which does not save
         them, and there required.
     xp, dtype, device
         Where the numbers shall live: NumPy if left out, in the widest dtype of the file. NumPy has no
-        bfloat16: such numbers come as float32, which holds them exactly.
+        bfloat16: such numbers come as float32, which holds them exactly. What has to be multiplied out is
+        so in float64.
 
     Returns
     -------
@@ -72,9 +78,10 @@ def read_peft(
     ------
     ValueError
         If the adapter is of another kind, if something in it cannot be expressed, or if a tensor is
-        missing, left over, or does not have the shape and dtype that it must have.
-    FileNotFoundError
-        If there is no such adapter.
+        missing, left over, does not have the shape and dtype that it must have, or holds numbers that are
+        infinite, NaN or too large for the dtype.
+    OSError
+        If there is no such adapter, or it cannot be read.
     ImportError
         If safetensors is missing.
 
@@ -85,25 +92,25 @@ def read_peft(
     >>> role, w = adapter["model.layers.0.self_attn.q_proj"]  # doctest: +SKIP
     >>> y = role(x, w)  # doctest: +SKIP
     """
-    folder = Path(folder)
-    config = _read_config(folder / "adapter_config.json")
+    owner, place_of = spelled(folder), Path(os.fsdecode(folder))
+    config = _read_config(place_of / "adapter_config.json")
     kind = config.get("peft_type")
-    if kind not in _KINDS:
-        raise ValueError(f"{folder}: peft_type must be one of {sorted(_KINDS)}, got {kind!r}")
+    if not (isinstance(kind, str) and kind in _KINDS):
+        raise ValueError(f"{owner}: peft_type must be one of {sorted(_KINDS)}, got {short(repr(kind))}")
     if D is not None and kind != "VERA":
-        raise ValueError(f"{folder}: D must be left out for {kind}, whose tensors tell it; got {D!r}")
+        raise ValueError(f"{owner}: D must be left out for {kind}, whose tensors tell it; got {D!r}")
     names, build, read = _KINDS[kind]
-    _check_settings(folder, config, read)
-    shared, modules = _by_module(folder, read_tensors(_weights_of(folder)), names)
+    _check_settings(owner, config, read)
+    shared, modules = _by_module(owner, read_tensors(_weights_of(place_of)), names)
     tensors = [*shared.values(), *(tensor for module in modules.values() for tensor in module.values())]
     place = partial(place_on, np.result_type(*tensors), _arrays.namespace(xp), dtype, device)
-    shared = {name: place(tensor) for name, tensor in shared.items()}
+    shared = {name: place(f"{owner}: tensor {name}", tensor) for name, tensor in shared.items()}
     adapter = {}
     for name, found in modules.items():
-        module = _Module(f"{folder}: module {name!r}", name, config, found)
+        module = _Module(f"{owner}: module {short(repr(name))}", name, config, found)
         fabrication, blocks, n, columns = build(module, shared, D)
         module.check_empty()
-        w = place(np.concatenate([np.reshape(block, -1) for block in blocks]))
+        w = place(module.owner, np.concatenate([np.reshape(block, -1) for block in blocks]))
         _arrays.check_real_floating(module.owner, "w", w)
         adapter[name] = Reconciliation(fabrication=fabrication, n=n, D=columns), w
     return adapter
@@ -131,33 +138,41 @@ class _Module:
             raise ValueError(f"{self.owner}: tensors {sorted(self._tensors)} are one too many")
 
     def rank(self) -> int:
-        return as_size(self.owner, "r", self._setting("rank_pattern", "r"))
+        r = self._setting("rank_pattern", "r")
+        if not (_arrays.is_integer(r) and 0 < r <= sys.maxsize):
+            raise ValueError(f"{self.owner}: r must be a positive integer, got {short(repr(r))}")
+        return r
 
     def scale(self, name: str, root: bool = False) -> float:
         """``alpha / r``, or ``alpha / √r``."""
         alpha = self._setting("alpha_pattern", name)
         is_number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
         if not (is_number and abs(alpha) <= sys.float_info.max):
-            raise ValueError(f"{self.owner}: {name} must be a finite number, got {alpha!r}")
+            raise ValueError(f"{self.owner}: {name} must be a finite number, got {short(repr(alpha))}")
         return alpha / (math.sqrt(self.rank()) if root else self.rank())
 
     def is_on(self, name: str) -> bool:
         value = self._config.get(name, False)
         if not isinstance(value, bool):
-            raise ValueError(f"{self.owner}: {name} must be true or false, got {value!r}")
+            raise ValueError(f"{self.owner}: {name} must be true or false, got {short(repr(value))}")
         return value
 
     def _setting(self, patterns_name: str, name: str) -> Any:
-        """The setting of this module: that of the first pattern to match, or the one for all."""
+        """The setting of this module: that of the first pattern to match, or the one for all.
+
+        The first in the file, as for PEFT when it loads it; when PEFT saved it, it sorted them.
+        """
         patterns = self._config.get(patterns_name) or {}
         if not isinstance(patterns, dict):
-            raise ValueError(f"{self.owner}: {patterns_name} must be a mapping, got {patterns!r}")
+            raise ValueError(f"{self.owner}: {patterns_name} must be a mapping, got {short(repr(patterns))}")
         for pattern, value in patterns.items():
             try:
                 if re.match(rf"(.*\.)?({pattern})$", self._name):
                     return value
             except (re.error, OverflowError, RecursionError) as error:
-                raise ValueError(f"{self.owner}: {patterns_name} has {pattern!r}: {error}") from error
+                raise ValueError(
+                    f"{self.owner}: {patterns_name} has {short(repr(pattern))}: {short(error)}"
+                ) from error
         return patterns.get(self._name, self._config.get(name))
 
 
@@ -196,7 +211,8 @@ def _lokr(module: _Module, shared: dict[str, Array], D: None) -> Built:
     r = module.rank()
     first, second = _factor(module, "lokr_w1", r), _factor(module, "lokr_w2", r)
     if len(second) == 1 < len(first):
-        first = [first[0] @ first[1]]  # no fabrication has but its first factor decomposed
+        # No fabrication has but its first factor decomposed. The file's own dtype may be a narrow one.
+        first = [first[0].astype(np.float64) @ first[1]]
     (p, q), (s, t) = ((factors[0].shape[0], factors[-1].shape[1]) for factors in (first, second))
     kind: Fabrication
     if len(second) == 1:
@@ -230,11 +246,15 @@ _KINDS: dict[str, tuple[tuple[str, ...], Callable[..., Built], tuple[str, ...]]]
 
 def _read_config(path: Path) -> dict:
     try:
-        config = json.loads(path.read_bytes())
+        with open_regular(path) as file:
+            text = file.read(_LONGEST + 1)
+        if len(text) > _LONGEST:
+            raise ValueError(f"it is longer than {_LONGEST} bytes")
+        config = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON file: {error}") from error
+        raise ValueError(f"{spelled(path)} is no JSON file: {short(error)}") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{path} must hold an object, got {type(config).__name__}")
+        raise ValueError(f"{spelled(path)} must hold an object, got {type(config).__name__}")
     return config
 
 
@@ -242,47 +262,60 @@ def _weights_of(folder: Path) -> Path:
     path = folder / "adapter_model.safetensors"
     if not path.exists() and (folder / "adapter_model.bin").exists():
         raise ValueError(
-            f"{folder}: adapter_model.bin is a pickle, which may run code when it is read; convert it where "
-            "you trust it: load the adapter with PEFT, then save_pretrained(…, safe_serialization=True)"
+            f"{spelled(folder)}: adapter_model.bin is a pickle, which may run code when it is read; convert "
+            "it where you trust it: load it with PEFT, then save_pretrained(…, safe_serialization=True)"
         )
     return path
 
 
-def _check_settings(folder: Path, config: dict, read: tuple[str, ...]) -> None:
+def _check_settings(owner: str, config: dict, read: tuple[str, ...]) -> None:
     start = config.get("init_lora_weights")
     if start not in _HARMLESS_STARTS:
         raise ValueError(
-            f"{folder}: init_lora_weights={start!r} cannot be read: the adapter belongs to base weights that "
-            "this start changed; convert it to a plain LoRA with PEFT"
+            f"{owner}: init_lora_weights={short(repr(start))} cannot be read: the adapter belongs to base "
+            "weights that this start changed; convert it to a plain LoRA with PEFT"
         )
     for name, value in config.items():
         known = name in _HARMLESS or name in read or name == "init_lora_weights"
         if not known and value not in _OFF:
-            raise ValueError(f"{folder}: {name}={value!r} cannot be read, only an adapter without it")
+            raise ValueError(
+                f"{owner}: {short(name)}={short(repr(value))} cannot be read, only an adapter without it"
+            )
 
 
-def _by_module(folder: Path, tensors: dict[str, np.ndarray], names: tuple[str, ...]):
+def _by_module(owner: str, tensors: dict[str, np.ndarray], names: tuple[str, ...]):
     """The shared tensors by name, and those of each module by its name."""
     shared: dict[str, np.ndarray] = {}
     modules: dict[str, dict[str, np.ndarray]] = {}
     for key, tensor in tensors.items():
-        owner, _, last = key.rpartition(".")
+        parent, _, last = key.rpartition(".")
         name = next((name for name in names if key.endswith("." + name)), None)
         if name is not None:
             module = key.removesuffix("." + name).removeprefix("base_model.model.")
-            modules.setdefault(module, {})[name] = tensor
-        elif last in ("vera_A", "vera_B") and "vera_lambda_b" in names and owner == "base_model":
-            _check_tensor(f"{folder}: tensor {key}", tensor, None, None)
+            _check_module(f"{owner}: module {short(repr(module))}", module)
+            if modules.setdefault(module, {}).setdefault(name, tensor) is not tensor:
+                raise ValueError(f"{owner}: tensor {short(key)} is there twice, with and without a prefix")
+        elif last in ("vera_A", "vera_B") and "vera_lambda_b" in names and parent == "base_model":
+            _check_tensor(f"{owner}: tensor {short(key)}", tensor, None, None)
             shared[last] = tensor
         else:
-            raise ValueError(f"{folder}: tensor {key} cannot be read, a module may have {list(names)}")
+            raise ValueError(f"{owner}: tensor {short(key)} cannot be read, a module may have {list(names)}")
     if not modules:
-        raise ValueError(f"{folder}: the file has no module with {list(names)}")
+        raise ValueError(f"{owner}: the file has no module with {list(names)}")
     return shared, modules
 
 
+def _check_module(owner: str, name: str) -> None:
+    """ValueError where a module's result is not that of a product with the matrix that is adapted."""
+    if f".{name}".endswith(".base_layer.out_proj"):
+        raise ValueError(
+            f"{owner} is the output projection of a torch.nn.MultiheadAttention: what is adapted with it is "
+            "the projection of the attention's inputs, whose result is not the module's"
+        )
+
+
 def _check_tensor(owner: str, tensor: np.ndarray, *shape: int | None) -> None:
-    """ValueError unless a tensor is of that shape and real floating."""
+    """ValueError unless a tensor is of that shape, of real floating numbers, and finite."""
     fits = len(shape) == tensor.ndim and all(
         have > 0 and want in (None, have) for want, have in zip(shape, tensor.shape, strict=True)
     )
@@ -291,6 +324,7 @@ def _check_tensor(owner: str, tensor: np.ndarray, *shape: int | None) -> None:
         raise ValueError(f"{owner} must have shape ({spelled}), got {tensor.shape}")
     if tensor.dtype.kind != "f":
         raise ValueError(f"{owner} must hold real floating numbers, got {tensor.dtype}")
+    check_finite(owner, tensor)
 
 
 def _columns(module: _Module, D: Any) -> int:

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
 from pathlib import Path
 
+from arrayfab.io.reading import spelled
 
-def replace_file(path: str | os.PathLike, content: bytes) -> None:
+
+def replace_file(path: str | bytes | os.PathLike, content: bytes) -> None:
     """Write a file, or replace one, such that a kill at any moment leaves the old content or the new one.
 
     The new content goes to a temporary file in the same directory, which is then given the name. A symbolic
     link stays one, and what it points to is replaced; an existing file keeps its permissions. A process that
-    is killed may leave its temporary file behind, ``.NAME.….tmp``.
+    is killed may leave its temporary file behind, ``.arrayfab-….tmp``.
 
     Raises
     ------
     OSError
-        If the directory does not exist or cannot be written to, or the path is no regular file.
+        If the directory does not exist or cannot be written to, or the path is no regular file or a
+        read-only one.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(os.fsdecode(path)))
     mode = _mode(target)
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".arrayfab-{secrets.token_hex(8)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
         # As by `open`: the mode that the umask allows.
@@ -42,20 +46,27 @@ def replace_file(path: str | os.PathLike, content: bytes) -> None:
 
 
 def _mode(target: Path) -> int | None:
-    """The permissions of a file, None where there is none yet."""
+    """The permissions of a file that may be written to, None where there is none yet."""
     try:
         mode = target.stat().st_mode
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(mode):
-        raise OSError(f"{target} is no regular file")
+        raise OSError(f"{spelled(target)} is no regular file")
+    # To replace a file takes rights to its directory alone: those to the file are asked for here.
+    os.close(os.open(target, os.O_WRONLY))
+    if not mode & 0o222:  # which nobody asks root for
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
     return stat.S_IMODE(mode)
 
 
 def _sync_directory(directory: Path) -> None:
     if os.name != "posix":  # elsewhere a directory cannot be opened
         return
-    handle = os.open(directory, os.O_RDONLY)
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except PermissionError:  # it may be written to and not read
+        return
     try:
         os.fsync(handle)
     finally:

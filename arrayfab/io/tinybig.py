@@ -6,9 +6,9 @@ network apart: both come from the function object that ``w`` belongs to.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +17,8 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab import tinybig as door
 from arrayfab._arrays import Array
-from arrayfab.io.tensors import place_on, read_tensors
+from arrayfab.io.configuration import short
+from arrayfab.io.tensors import check_finite, place_on, read_tensors
 from arrayfab.roles import Reconciliation, Role
 
 # The functions of which tinybig computes what arrayfab does.
@@ -37,7 +38,7 @@ _NETWORK = {"U": "0.weight", "a": "0.bias", "V": "2.weight", "c": "2.bias"}
 
 
 def read_tinybig(
-    state: Mapping[str, Array] | str | Path,
+    state: Mapping[str, Array] | str | bytes | os.PathLike,
     functions: Mapping[str, Any],
     *,
     xp: ModuleType | None = None,
@@ -48,7 +49,7 @@ def read_tinybig(
 
     Parameters
     ----------
-    state : mapping of str to array, str or Path
+    state : mapping of str to array, str, bytes or path
         The state dict: arrays of any namespace, PyTorch's tensors among them, or a safetensors file.
     functions : mapping of str to object or tuple
         For every key to read the function that its ``w`` belongs to: an interdependence or a fusion, or
@@ -56,7 +57,8 @@ def read_tinybig(
         one of the same name from `arrayfab.tinybig`; its attributes ``A``, ``B`` and so on are the frozen
         matrices with which ``w`` was trained, and have to be assigned where the object was made anew.
     xp, dtype, device
-        Where the numbers shall live: NumPy in the dtype of the numbers if left out.
+        Where the numbers shall live: NumPy in the widest dtype of the numbers if left out. NumPy has no
+        bfloat16: such numbers come as float32, which holds them exactly.
 
     Returns
     -------
@@ -68,7 +70,10 @@ def read_tinybig(
     ------
     ValueError
         If a function computes another matrix in tinybig than its page and arrayfab do, or is not known;
-        if a key or a frozen matrix is missing, or does not fit.
+        if a key or a frozen matrix is missing, does not fit, or holds numbers that are infinite, NaN or too
+        large for the dtype.
+    OSError
+        If the file cannot be read.
     TypeError
         If an array does not hold real floating numbers.
 
@@ -84,7 +89,7 @@ def read_tinybig(
     >>> role(np.ones((1, 4)), w)
     array([[8., 8., 8.]])
     """
-    state = state if isinstance(state, Mapping) else read_tensors(Path(state))
+    state = state if isinstance(state, Mapping) else read_tensors(state)
     where = _arrays.namespace(xp), dtype, device
     return {key: _entry(key, function, state, where) for key, function in functions.items()}
 
@@ -102,8 +107,9 @@ def _entry(key: str, function: Any, state: Mapping[str, Array], where: tuple) ->
     w, bias = _vector(key, state, *shape[:1])
     xp, dtype, device = where
     place = partial(place_on, np.result_type(w, *frozen.values()), xp, dtype, device)
-    psi._assign(**{name: place(matrix) for name, matrix in frozen.items()})
-    w = place(w)
+    psi._assign(**{name: place(f"{key}: {name}", matrix) for name, matrix in frozen.items()})
+    w = place(key, w)
+    _arrays.check_real_floating("read_tinybig", key, w)
     try:
         role = ours._role(getattr(ours, "dims", None), w) if is_role else _reconciliation(psi, shape, w, bias)
         length = role.num_parameters()
@@ -157,7 +163,7 @@ def _frozen(key: str, name: str, source: Any, state: Mapping[str, Array]) -> np.
 def _vector(key: str, state: Mapping[str, Array], n: int | None = None) -> tuple[np.ndarray, bool]:
     """``w``, with the bias of a reconciliation to ``n`` columns at its end where there is one."""
     if key not in state:
-        raise ValueError(f"{key} is not in the state dict, which has {sorted(state)}")
+        raise ValueError(f"{key} is not in the state dict, which has {short(repr(sorted(state)))}")
     w = _host(key, state[key])
     if w.ndim != 2 or not w.shape[0]:
         raise ValueError(f"{key} must have shape (channels, l), got {w.shape}")
@@ -178,8 +184,9 @@ def _beside(key: str, name: str) -> str:
 
 
 def _host(owner: str, array: Array) -> np.ndarray:
-    _arrays.check_real_floating("read_tinybig", owner, array)
+    xp = _arrays.check_real_floating("read_tinybig", owner, array).xp
+    if not hasattr(np, _arrays.dtype_name(array.dtype)):  # bfloat16 and narrower, which float32 holds exactly
+        array = xp.astype(array, xp.float32)
     host = _arrays.to_host(array)
-    if host.dtype.kind != "f":
-        raise TypeError(f"{owner} must have a dtype that NumPy has, got {array.dtype}; make it float32 first")
+    check_finite(owner, host)
     return host

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-from arrayfab._arrays import Array, Backend, backend_of, device_of, is_half
+from arrayfab._arrays import Array, Backend, device_of, is_half
 from arrayfab.programs import broadcast
 from arrayfab.structures import layout
 
@@ -29,9 +29,6 @@ class Numbers:
         # Other namespaces make one product of a batch times a matrix.
         self.in_loops = backend.in_loops and like.ndim == 1
         self.in_runs = backend.in_runs and like.ndim == 1
-
-    def __reduce__(self):
-        return _numbers_again, (self.arrays, self.like)
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> Numbers:
         """The same, with more holes filled."""
@@ -114,11 +111,6 @@ class Numbers:
     def _laid_out(self, function, a, b):
         rows = a.shape[0] if function is layout.product else a.shape[1]
         return self.backend.apply(function, (rows, b.shape[1]), a, b)
-
-
-def _numbers_again(arrays: dict[str, Array], like: Array) -> Numbers:
-    """Numbers after a copy; a namespace is a module, which cannot be copied, and follows from the array."""
-    return Numbers(backend_of("Numbers", "w", like), arrays, like)
 
 
 class Cotangents:
