@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,9 +43,7 @@ class Counted(np.ndarray):
 class CountedCase(Case):
     """A case whose arrays count the multiplications that they take part in."""
 
-    @cached_property
-    def count(self) -> Count:
-        return Count()
+    count: Count = field(default_factory=Count, compare=False)
 
     def asarray(self, numbers: np.ndarray) -> Any:
         counted = super().asarray(numbers).view(Counted)

@@ -29,6 +29,13 @@ def data_shapes(layer: Layer, case: Case) -> tuple[tuple[int, ...], ...]:
     return ((*case.lead, b, m),)
 
 
+def takes_batch(layer: Any) -> bool:
+    """Whether leading axes of ``w`` meet those of the data in all layers: no reshaping adds or takes any."""
+    if isinstance(layer, Reshape):
+        return len(layer.before) == len(layer.after)
+    return all(map(takes_batch, getattr(layer, "layers", ())))
+
+
 def _first(layer):
     """The layer that says what data layers composed take: one of the first that is not for any shape."""
     if not isinstance(layer, Parallel | Sequential):

@@ -67,19 +67,20 @@ class Setting:
 
     def rounding(self, name: str) -> float:
         """How far apart two results may be that differ by rounding alone."""
-        return 0.0 if self.is_exact else 64 * float(np.finfo(self.case.dtype).eps) * self.bounds[name]
+        ulps = 16 if self.case.dtype == "float16" else 64
+        return 0.0 if self.is_exact else ulps * float(np.finfo(self.case.dtype).eps) * self.bounds[name]
 
     def same(
-        self, what: str, name: str, expected: np.ndarray, received: Any, slack: float = 0.0, kink: Any = 0.0
+        self, what: str, name: str, expected: np.ndarray, received: Any, slack: float = 0.0, apart: Any = 0.0
     ) -> None:
         """LawBroken unless the numbers agree: exactly, or within rounding and ``slack`` of the bound.
 
-        ``kink`` is how far a right answer may lie from the expected one for each entry.
+        ``apart`` is how far each entry may lie off besides, where the function has no single slope.
         """
         got = _arrays.to_host(received)
         if expected.shape != got.shape:
             raise LawBroken(f"{what}: expected shape {expected.shape}, received {got.shape}")
-        tolerance = 0.0 if self.is_exact else self.rounding(name) + slack * self.bounds[name] + kink
+        tolerance = 0.0 if self.is_exact else self.rounding(name) + slack * self.bounds[name] + apart
         wrong = ~(np.abs(expected - got.astype(np.float64)) <= tolerance)
         if np.any(wrong):
             at = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -88,14 +89,14 @@ class Setting:
                 f"expected {short(expected)}\nreceived {short(got)}"
             )
 
-    def same_gradient(self, name, trial, array, expected, gradient, slack, kink=0.0):
+    def same_gradient(self, name, trial, array, expected, gradient, slack, apart=0.0):
         """`same`, block by block for the vector of learned numbers, so that the message names the block."""
         runs = trial.blocks if array == "w" and trial.blocks else {"": slice(None)}
-        kink = np.broadcast_to(kink, expected.shape)
+        apart = np.broadcast_to(apart, expected.shape)
         for block, run in runs.items():
             what = f"gradient of {name} in {array}" + (f", block {block}" if block else "")
             part = (..., run) if block else ...
-            self.same(what, name, expected[part], gradient[part], slack, kink[part])
+            self.same(what, name, expected[part], gradient[part], slack, apart[part])
 
 
 def short(array: np.ndarray) -> str:

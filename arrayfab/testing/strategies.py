@@ -13,6 +13,7 @@ from arrayfab import _arrays, roles
 from arrayfab import fabrications as fab
 from arrayfab.catalogue import VARIANTS
 from arrayfab.fabrications import Fabrication
+from arrayfab.testing import layers
 from arrayfab.testing import namespaces as spaces
 from arrayfab.testing.cases import Case
 from arrayfab.testing.shapes import SIZES, fitting
@@ -53,8 +54,8 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
     is_fabrication = isinstance(subject, Fabrication)
     fit = fitting(subject) if is_fabrication else [(1, 1)]
     shape = shapes(subject) if is_fabrication else st.just((1, 1))
-    # None at all, and more than eight but no multiple of it.
-    rows, lead = st.sampled_from([1, 2, 3, 9, 17, 0]), st.sampled_from([(), (2,), (1,)])
+    # No rows at all, and more than eight but no multiple of it; a single one is special too.
+    rows, lead = st.sampled_from([1, 2, 9, 0, 17, 1]), st.sampled_from([(), (2,), (1,)])
     if namespace in _COMPILING:
         # Every new shape costs more than the law itself: two of them must do.
         small = [shape for shape in fit if max(shape) <= 4]
@@ -62,9 +63,10 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
         rows, lead = st.just(2), st.sampled_from([(), (2,)])
     # The values of a function that is no polynomial soon leave all bounds.
     is_whole = is_polynomial(subject, Case(n=fit[0][0], D=fit[0][1]))
-    spread = st.sampled_from([1, 2, _LARGE] if is_whole else [1, 2])
+    known = [(1, "float64"), (2, "float32"), (1, "float16")] + [(_LARGE, "float64")] * is_whole
+    numbers = [(spread, dtype) for spread, dtype in known if dtype in spaces.get(namespace).dtypes]
 
-    def make(shape, rows, lead, batch, seed, spread, order, dtype):
+    def make(shape, rows, lead, batch, seed, data, order):
         return Case(
             n=shape[0],
             D=shape[1],
@@ -72,19 +74,16 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
             lead=lead if lead == batch or not batch or not lead else (),
             batch=batch,
             seed=seed,
-            spread=min(spread, 2) if dtype == "float16" else spread,
+            spread=data[0],
             is_whole=is_whole,
             order=order,
             namespace=namespace,
-            dtype=dtype,
+            dtype=data[1],
         )
 
-    seed, order, dtype = (
-        st.integers(0, 99),
-        st.sampled_from("CF"),
-        st.sampled_from(spaces.get(namespace).dtypes),
-    )
-    return st.builds(make, shape, rows, lead, lead, seed, spread, order, dtype)
+    batch = lead if layers.takes_batch(subject) else st.just(())
+    seed, data, order = st.integers(0, 99), st.sampled_from(numbers), st.sampled_from("CF")
+    return st.builds(make, shape, rows, lead, batch, seed, data, order)
 
 
 _COMPILING = ("jax", "dask")

@@ -108,7 +108,7 @@ def blocks_keep_their_order(subject: Any, case: Case) -> None:
     if classes in _ORDERLY:
         return
     blocks = blueprint(subject, case.n, case.D).blocks
-    expected = str([(name, run.start, run.stop) for name, run, _ in blocks])
+    expected = [(name, run.start, run.stop) for name, run, _ in blocks]
     for received in blocks_elsewhere(subject, case.n, case.D):
         if received != expected:
             raise LawBroken(f"blocks in another process: expected {expected}, received {received}")

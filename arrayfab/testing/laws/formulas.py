@@ -41,7 +41,7 @@ def associativity(subject: Any, case: Case) -> None:
     """Every product of several factors in the formula is the same however it is bracketed."""
     structure = structure_of(subject, case)
     for chain in _chains(structure) if structure is not None else ():
-        setting = Setting(chain, case)
+        setting = Setting(chain, replace(case, rows=1))
         case = setting.case
         numbers = setting.trials()["x @ M"].numbers(case)
         held = dict(zip(setting.trials()["x @ M"].shapes, numbers, strict=True))
@@ -98,10 +98,10 @@ def zeroing_makes_it_zero(subject: Any, case: Case) -> None:
 def mean_square_is_that_of_draws(subject: Any, case: Case) -> None:
     """What learned numbers add to the mean square of the entries is what ``mean_square`` says, roughly.
 
-    Nothing is asked where a hole occurs twice, which makes entries depend on each other.
+    Nothing is asked of a formula that is no polynomial, or in which a hole occurs twice: theirs are rough.
     """
     structure = structure_of(subject, case)
-    if structure is None or not structure.learned or _has_twice(structure):
+    if structure is None or not structure.degree or _has_twice(structure):
         return
     variance = 2.0 ** (case.seed % 3 - 1)
     expected = [_mean_square_of_draws(structure, v, case) for v in (0.0, variance)]
