@@ -41,7 +41,7 @@ def vjp_matches_differences(subject: Any, case: Case) -> None:
             setting.same_gradient(name, trial, array, expected, gradient, 1e-7, kink)
 
 
-_MOST = 16
+_MOST = 12
 
 
 def _check_shape(name, array, trial, gradient):
