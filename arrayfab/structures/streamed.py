@@ -172,6 +172,10 @@ class Span(ByRows, Multilinear):
     def _row_draws(self):
         return self.shape[1] * self.basis.shape[1]
 
+    @cached_property
+    def _tiles_cost(self):
+        return super()._tiles_cost + Cost(multiplies=self.shape[0] * self._row_draws)
+
     def _tile(self, formed, start, stop, numbers):
         # The tile's entries, as a row m, are c Tᵀ for the rows of T that belong to them:  gc = gm T.
         size, depth = (stop - start) * self.shape[1], self.basis.shape[1]

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 try:
-    from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import HealthCheck, Phase, currently_in_test_context, given, settings
+    from hypothesis import strategies as st
 except ImportError as error:
     raise ImportError("hypothesis is needed: pip install 'arrayfab[testing]'") from error
 
@@ -26,8 +27,10 @@ from arrayfab.testing import namespaces as spaces
 from arrayfab.testing.cases import Case
 from arrayfab.testing.laws import LAWS
 from arrayfab.testing.setting import LawBroken
+from arrayfab.testing.shapes import CannotBeTried
 
 __all__ = [
+    "CannotBeTried",
     "Case",
     "Check",
     "LawBroken",
@@ -51,31 +54,40 @@ class Check:
     max_examples: int = 20
 
     def __call__(self) -> None:
-        """Raise `LawBroken` for the smallest case found on which the law does not hold."""
-        law = LAWS[self.law].check
+        """Raise `LawBroken` for the smallest case found on which the law does not hold.
+
+        Inside a test that hypothesis runs, the cases are the same in every call.
+        """
+        law = LAWS[self.law]
         try:
             tried = strategies.cases(self.subject, self.namespace)
+        except CannotBeTried:
+            raise
         except ValueError as error:
             raise LawBroken(f"shape_and_length is broken by {self.subject}\n  {error}") from error
 
         @settings(
-            max_examples=self.max_examples,
+            max_examples=1 if law.once else self.max_examples,
             deadline=None,
             database=None,
+            derandomize=currently_in_test_context(),
             print_blob=False,
             report_multiple_bugs=False,
             phases=(Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         )
-        @given(tried)
-        def holds(case):
-            law(self.subject, case)
+        @_GIVEN
+        def holds(data):
+            law.check(self.subject, data.draw(tried, label="case"))
 
         holds()
 
     def __str__(self) -> str:
         return f"{self.subject}-{self.law}-{self.namespace}"
 
+
+# Hypothesis refuses to make a test inside another one, but not to run it: so this is made here.
+_GIVEN = given(data=st.data())
 
 _EXAMPLES = {"numpy": 20, "jax": 2, "dask": 2}
 

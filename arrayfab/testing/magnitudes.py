@@ -31,10 +31,10 @@ class Magnitudes(np.ndarray):
         return bounded
 
 
-def largest(vjp: Callable, arrays: list[np.ndarray], spread: float) -> float:
+def largest(vjp: Callable, arrays: list[np.ndarray], cotangent: float) -> float:
     """The largest absolute value that can occur in a product and its pullback, for any signs of the data.
 
-    The cotangent has entries up to ``spread``.
+    The cotangent has entries up to ``cotangent``.
     """
     seen = [float(np.abs(a).max(initial=0.0)) for a in arrays]
 
@@ -44,5 +44,5 @@ def largest(vjp: Callable, arrays: list[np.ndarray], spread: float) -> float:
         return bounded
 
     y, pull = vjp(*map(recorded, arrays))
-    pull(recorded(np.full(y.shape, spread)))
+    pull(recorded(np.full(y.shape, cotangent)))
     return max(seen)

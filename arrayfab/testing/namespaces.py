@@ -26,10 +26,10 @@ class Namespace:
     dtypes: tuple[str, ...] = ("float64", "float32")
     arrange: Callable[[Array], Array] = lambda array: array
 
-    def asarray(self, numbers: np.ndarray, dtype: str) -> Array:
+    def asarray(self, numbers: np.ndarray, dtype: str, order: str = "C") -> Array:
         """Host numbers as an array here, of a dtype given by its name."""
         # A copy that nobody else holds: what a law does to it cannot leak into the next one.
-        numbers = np.array(numbers, dtype=dtype)
+        numbers = np.array(numbers, dtype=dtype, order=order)  # type: ignore[call-overload]
         return self.arrange(_arrays.from_host(numbers, self.xp, getattr(self.xp, dtype), self.device))
 
     def owns(self, array: Any) -> bool:
@@ -48,7 +48,8 @@ def _read_only(array):
 
 
 def _numpy() -> Namespace:
-    return Namespace("numpy", _arrays.namespace(np), arrange=_read_only)
+    dtypes = ("float64", "float32", "float16")
+    return Namespace("numpy", _arrays.namespace(np), dtypes=dtypes, arrange=_read_only)
 
 
 def _strict(name: str, device: str) -> Namespace:

@@ -13,10 +13,11 @@ from arrayfab import _arrays, roles
 from arrayfab import fabrications as fab
 from arrayfab.catalogue import VARIANTS
 from arrayfab.fabrications import Fabrication
+from arrayfab.testing import layers
 from arrayfab.testing import namespaces as spaces
-from arrayfab.testing.cases import Case, fits
-
-_SIDE = 6  # shapes reach up to here: large enough for all of a formula's sizes to differ
+from arrayfab.testing.cases import Case
+from arrayfab.testing.shapes import SIZES, fitting
+from arrayfab.testing.trials import is_polynomial
 
 
 def namespaces() -> st.SearchStrategy[str]:
@@ -29,34 +30,43 @@ def seeds() -> st.SearchStrategy[int]:
     return st.integers(0, 2**64 - 1)
 
 
-def shapes(fabrication: Fabrication | None = None, side: int = _SIDE) -> st.SearchStrategy[tuple[int, int]]:
-    """Shapes ``(n, D)``, of those alone that fit the fabrication's hyper-parameters where one is given."""
-    every = range(1, side + 1)
-    fitting = {
-        n: columns
-        for n in every
-        if (columns := [D for D in every if fabrication is None or fits(fabrication, n, D)])
-    }
-    if fabrication is not None and not fitting:
-        try:
-            fabrication.num_parameters(side, side)
-        except ValueError as error:
-            raise ValueError(f"no shape up to {side} × {side} fits; the last one: {error}") from error
+def shapes(
+    fabrication: Fabrication | None = None, side: int | None = None
+) -> st.SearchStrategy[tuple[int, int]]:
+    """Shapes ``(n, D)``, of those alone that fit the fabrication's hyper-parameters where one is given.
+
+    Sizes go up to ``side``. Left out, they are small with a few beyond eight, or larger where none fits.
+    """
+    sizes = SIZES if side is None else tuple(range(1, side + 1))
+    found = [(n, D) for n in sizes for D in sizes] if fabrication is None else fitting(fabrication, sizes)
     # One size after the other: each then shrinks by itself.
-    rows = st.sampled_from(list(fitting))
-    return rows.flatmap(lambda n: st.sampled_from(fitting[n]).map(lambda D: (n, D)))
+    columns = {n: [D for m, D in found if m == n] for n, _ in found}
+    rows = st.sampled_from(list(columns))
+    return rows.flatmap(lambda n: st.sampled_from(columns[n]).map(lambda D: (n, D)))
+
+
+# Numbers larger than anyone would clip at, and products of them that single precision would round.
+_LARGE = 4000
 
 
 def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
     """Cases on which laws are tried for a subject."""
-    shape = shapes(subject) if isinstance(subject, Fabrication) else st.just((1, 1))
-    rows, lead = st.integers(1, 3), st.sampled_from([(), (2,), (1,)])
+    is_fabrication = isinstance(subject, Fabrication)
+    fit = fitting(subject) if is_fabrication else [(1, 1)]
+    shape = shapes(subject) if is_fabrication else st.just((1, 1))
+    # No rows at all, and more than eight but no multiple of it; a single one is special too.
+    rows, lead = st.sampled_from([1, 2, 9, 0, 17, 1]), st.sampled_from([(), (2,), (1,)])
     if namespace in _COMPILING:
         # Every new shape costs more than the law itself: two of them must do.
-        shape = st.just(max(_few(subject), key=min)) if isinstance(subject, Fabrication) else shape
+        small = [shape for shape in fit if max(shape) <= 4]
+        shape = st.just(max(small, key=min) if small else fit[0])
         rows, lead = st.just(2), st.sampled_from([(), (2,)])
+    # The values of a function that is no polynomial soon leave all bounds.
+    is_whole = is_polynomial(subject, Case(n=fit[0][0], D=fit[0][1]))
+    known = [(1, "float64"), (2, "float32"), (1, "float16")] + [(_LARGE, "float64")] * is_whole
+    numbers = [(spread, dtype) for spread, dtype in known if dtype in spaces.get(namespace).dtypes]
 
-    def make(shape, rows, lead, batch, seed, spread, dtype):
+    def make(shape, rows, lead, batch, seed, data, order):
         return Case(
             n=shape[0],
             D=shape[1],
@@ -64,22 +74,19 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
             lead=lead if lead == batch or not batch or not lead else (),
             batch=batch,
             seed=seed,
-            spread=spread,
+            spread=data[0],
+            is_whole=is_whole,
+            order=order,
             namespace=namespace,
-            dtype=dtype,
+            dtype=data[1],
         )
 
-    seed, spread, dtype = st.integers(0, 99), st.integers(1, 2), st.sampled_from(spaces.get(namespace).dtypes)
-    return st.builds(make, shape, rows, lead, lead, seed, spread, dtype)
+    batch = lead if layers.takes_batch(subject) else st.just(())
+    seed, data, order = st.integers(0, 99), st.sampled_from(numbers), st.sampled_from("CF")
+    return st.builds(make, shape, rows, lead, batch, seed, data, order)
 
 
 _COMPILING = ("jax", "dask")
-
-
-def _few(fabrication):
-    """The shapes up to 4 × 4 that fit, or all up to 6 × 6 where none does."""
-    every = [(n, D) for n in range(1, 7) for D in range(1, 7) if fits(fabrication, n, D)]
-    return [shape for shape in every if max(shape) <= 4] or every
 
 
 _NUMPY = make_strategies_namespace(_arrays.namespace(None))
