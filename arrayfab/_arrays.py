@@ -182,7 +182,38 @@ def _concrete(xp: ModuleType):
         return nullcontext()
     import jax
 
-    return jax.ensure_compile_time_eval()
+    return jax.core.eval_context()
+
+
+def outside(xp: ModuleType, make: Callable, *arguments: Any) -> Array:
+    """``make(*arguments)``, an array of ``xp``, outside of every mode and transformation of its library."""
+    if _spelled(xp) == "torch":
+        from arrayfab import _torch
+
+        return _torch.outside(make, *arguments)
+    return make(*arguments)
+
+
+def is_plain(x: Array) -> bool:
+    """Whether an array may be kept: no stand-in, and nothing that a transformation wraps or tracks."""
+    if array_api_compat.is_torch_array(x):
+        from arrayfab import _torch
+
+        return _torch.is_plain(x)
+    if array_api_compat.is_jax_array(x):
+        import jax
+
+        return not isinstance(x, jax.core.Tracer)
+    return True
+
+
+def entered(xp: ModuleType, x: Array) -> Array:
+    """A plain array of ``xp`` as a constant of the modes that are on."""
+    if _spelled(xp) == "torch":
+        from arrayfab import _torch
+
+        return _torch.entered(x)
+    return x
 
 
 def to_host(x: Array) -> np.ndarray:

@@ -142,9 +142,11 @@ class Cache:
             with self._drawing:  # one at a time, while hits go on
                 array = self._find(key)
                 if array is None:
-                    array = frozen.whole(xp, dtype, device)
+                    array = _arrays.outside(xp, frozen.whole, xp, dtype, device)
+                    if not _arrays.is_plain(array):
+                        return array
                     self._keep(key, array)
-        return array
+        return _arrays.entered(xp, array)
 
     def renew_locks(self) -> None:
         """New locks, for a process that was forked while a thread held the old ones."""
