@@ -23,7 +23,7 @@ Array = Any
 class Backend:
     """An array namespace, with the two operations that the standard spells slowly on some arrays."""
 
-    __slots__ = ("_real_floating", "in_loops", "in_runs", "is_eager", "mT", "reshape", "xp")
+    __slots__ = ("_real_floating", "in_chunks", "in_loops", "in_runs", "is_eager", "mT", "reshape", "xp")
 
     def __init__(self, xp: ModuleType, array_type: type):
         self.xp = xp
@@ -32,6 +32,8 @@ class Backend:
         self.in_runs = self.in_loops and not _is_mkl()
         # Whether arrays are plain numbers: none that someone else traces, differentiates or puts off.
         self.is_eager = self.in_loops or is_cupy(xp)
+        # Whether an array consists of arrays, which may be of any class.
+        self.in_chunks = is_dask(xp)
         self.reshape = getattr(array_type, "reshape", xp.reshape)
         self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
         self._real_floating: dict[Any, bool] = {}
@@ -63,9 +65,16 @@ def backend_of(owner: str, name: str, x: Array) -> Backend:
                 f"{owner}: {name} must be an array of a namespace that follows the Python array API "
                 f"standard, got {type(x).__module__}.{type(x).__qualname__}"
             ) from None
-        if isinstance(x, np.matrix | np.ma.MaskedArray):
+        # PyTorch's masked tensors are known by name: nothing loads PyTorch for this.
+        if isinstance(x, np.matrix | np.ma.MaskedArray) or type(x).__name__ == "MaskedTensor":
             raise TypeError(f"{owner}: {name} must be a plain array, got {type(x).__name__}")
         found = _BACKENDS[type(x)] = Backend(xp, type(x))
+    if found.in_chunks and type(x._meta) is not np.ndarray:
+        chunks = type(x._meta)
+        raise TypeError(
+            f"{owner}: {name} must be an array of Dask whose chunks are plain arrays of NumPy, got chunks of "
+            f"{chunks.__module__}.{chunks.__qualname__}"
+        )
     return found
 
 

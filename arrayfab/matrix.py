@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.fabrications.blueprint import blueprint
+from arrayfab.fabrications.blueprint import blueprint, formed
 from arrayfab.structures import Numbers
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class StructuredMatrix:
         return other
 
     def to_dense(self) -> Array:
-        """The matrix, formed. It may share memory with the numbers it was made from."""
-        return self._numbers.over_batch(self.structure.dense(self._numbers)[0])
+        """The matrix, formed. It may share memory with ``w``, never with frozen numbers."""
+        return formed(self.structure, self._numbers)[0]
 
     def __rmatmul__(self, x: Array) -> Array:
         return self._product(self.structure, x)

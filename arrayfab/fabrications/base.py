@@ -13,7 +13,7 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.fabrications.blueprint import blueprint, settle_sizes
+from arrayfab.fabrications.blueprint import blueprint, formed, settle_sizes
 from arrayfab.frozen import Frozen, Law, checked_seed
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.structures import Cost, Cotangents, Dense, Streamed, Structure, add, streamed
@@ -96,8 +96,7 @@ class Fabrication:
         """
         plan = blueprint(self, n, D)
         numbers = plan.numbers(w)
-        W, pull = plan.structure.dense(numbers)
-        W = numbers.over_batch(W)
+        W, pull = formed(plan.structure, numbers)
 
         def fabrication_pullback(grad_W):
             _arrays.check_alike(plan.owner, "w", w, "grad_W", grad_W)
@@ -113,7 +112,7 @@ class Fabrication:
         plan = blueprint(self, n, D)
         numbers = plan.numbers(w)
         numbers = numbers.with_arrays(plan.moving(dw, w, numbers))
-        W = numbers.over_batch(plan.structure.dense(numbers)[0])
+        W, _ = formed(plan.structure, numbers)
         tangent = plan.structure.tangent
         return W, numbers.full(tuple(W.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
 
@@ -210,6 +209,8 @@ class Fabrication:
 
     def _frozen_parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict]:
         """Frozen matrices, with names prefixed, and their holes."""
+        if hasattr(self, "frozen"):
+            raise TypeError(f"{self}: a fabrication with frozen blocks must derive from Seeded")
         return {}, {}
 
 
@@ -242,7 +243,10 @@ class Seeded(Fabrication):
             raise ValueError(f"{self}: storage must be 'cached', 'streamed' or None, got {self.storage!r}")
 
     def _frozen_parts(self, n, D, prefix):
-        frozen = {name: Frozen(self.seed, name, law) for name, law in self.frozen(n, D).items()}
+        laws = self.frozen(n, D)
+        if not isinstance(laws, Mapping):
+            raise TypeError(f"{self}: frozen must return a dict of laws by block, got {laws!r}")
+        frozen = {name: Frozen(self.seed, name, self._as_law(name, law)) for name, law in laws.items()}
         is_large = sum(matrix.size for matrix in frozen.values()) > CACHED_AT_MOST
         streams = self.storage == "streamed" or (self.storage is None and is_large)
         holes: dict[str, Structure] = {}
@@ -253,6 +257,14 @@ class Seeded(Fabrication):
             else:
                 holes[name] = Dense(prefix + name, matrix.shape, is_learned=False, moment=moment)
         return {prefix + name: matrix for name, matrix in frozen.items()}, holes
+
+    def _as_law(self, name: str, law: Any) -> Law:
+        """The law of a block, TypeError where it is none."""
+        if isinstance(law, type) or not all(hasattr(law, part) for part in ("n", "D", "moment", "from_words")):
+            raise TypeError(
+                f"{self}: frozen block {name!r} must be a law of its entries, such as Gaussian(n, D), got {law!r}"
+            )
+        return law
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -128,6 +128,16 @@ class Blueprint:
         return np.concatenate([np.r_[run] for name, run, _ in self.blocks if name in names])
 
 
+def formed(structure: Structure, numbers: Numbers) -> tuple[Array, Callable]:
+    """The dense form of a structure over the leading axes of ``w``, and the pullback of a matrix alone.
+
+    A frozen matrix by itself is copied: the one that is kept is nobody's to write into.
+    """
+    W, pull = structure.dense(numbers)
+    W = numbers.over_batch(W)
+    return W if structure.learned else numbers.xp.asarray(W, copy=True), pull
+
+
 class Plans:
     """What ``make(subject, *key)`` returns, made once for equal subjects.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ def apply(layer: Layer, x: Any, w: torch.Tensor | None = None) -> Any:
 
     All that is kept for the gradient is ``x`` and ``w``; the pullback computes the product again. It is made
     of PyTorch's operations, so second derivatives work. Forward mode and the transformations of `torch.func`
-    work too.
+    work too. Under `torch.autocast` a layer is what `torch.nn.Linear` is there: ``x`` and ``w`` are cast, ``y``
+    has autocast's dtype, and gradients have their inputs' own.
 
     Parameters
     ----------
@@ -40,11 +42,78 @@ def apply(layer: Layer, x: Any, w: torch.Tensor | None = None) -> Any:
     >>> w.grad
     tensor([72., 72., 48., 48., 48.])
     """
-    if _forward_levels() > 1:
-        return layer(x, w)
+    if torch.compiler.is_dynamo_compiling():
+        from arrayfab.interop import _uncompiled
+
+        return _uncompiled.apply(layer, x, w)
     is_list = isinstance(x, list | tuple)
-    y = _Apply.apply(layer, is_list, w, *(x if is_list else (x,)))
+    xs = tuple(x) if is_list else (x,)
+    dtype = _autocast_dtype(w)
+    y = _applied(layer, is_list, w, xs) if dtype is None else _cast(layer, is_list, w, xs, dtype)
     return list(y) if isinstance(y, tuple) else y
+
+
+def _autocast_dtype(w):
+    """The dtype to which autocast casts what meets ``w``, None where it casts nothing."""
+    device = w.device.type if isinstance(w, torch.Tensor) else "meta"
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return None
+    return torch.get_autocast_dtype(device) if _is_cast(w) else None
+
+
+def _is_cast(tensor):
+    # Autocast leaves float64 alone.
+    return isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float64
+
+
+def _cast(layer, is_list, w, xs, dtype):
+    # Arrays that were handed in have the dtype of w: there the result alone is cast down.
+    within = w.dtype if _holds_arrays(layer) else dtype
+    w, *xs = (tensor.to(within) if _is_cast(tensor) else tensor for tensor in (w, *xs))
+    with _without_autocast(w):
+        y = _applied(layer, is_list, w, xs)
+    return tuple(part.to(dtype) for part in y) if isinstance(y, tuple) else y.to(dtype)
+
+
+def _holds_arrays(layer):
+    return getattr(layer, "holds_arrays", False) or any(map(_holds_arrays, getattr(layer, "layers", ())))
+
+
+def _without_autocast(tensor):
+    # The rules compute in the dtype of what they are given, wherever they are called.
+    device = tensor.device.type
+    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if is_on else nullcontext()
+
+
+def _applied(layer, is_list, w, xs):
+    if any(type(size) is not int for x in xs for size in getattr(x, "shape", ())):
+        return _for_any_size(layer, is_list, w, xs)
+    if _forward_levels() > 1:
+        y = layer(_packed(is_list, xs), w)
+        return tuple(y) if isinstance(y, list) else y
+    return _Apply.apply(layer, is_list, w, *xs)
+
+
+def _for_any_size(layer, is_list, w, xs):
+    # A formula is planned for certain sizes. Where rows are independent, one that is a symbol is hidden: the
+    # formula is that of a row, by the plain array code, since no function of our own is traced through `vmap`.
+    # Other symbols are given up for the sizes they stand for.
+    axes = xs[0].ndim
+    if axes > 1 and _acts_on_rows(layer) and (axes == 2 or w is None or w.ndim == 1):
+
+        def of_each(*rows):
+            y = layer(_packed(is_list, rows), w)
+            return tuple(y) if isinstance(y, list) else y
+
+        for axis in range(2, axes + 1):
+            of_each = torch.func.vmap(of_each, out_dims=-axis)
+        return of_each(*xs)
+    return _applied(layer, is_list, w, [x.reshape([int(size) for size in x.shape]) for x in xs])
+
+
+def _acts_on_rows(layer):
+    return all(map(_acts_on_rows, getattr(layer, "layers", ()))) and getattr(layer, "_rowwise", True)
 
 
 def _forward_levels():
@@ -77,14 +146,16 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads):
         w, *xs = ctx.saved_tensors
-        grad_x, grad_w = ctx.layer.vjp(_packed(ctx.is_list, xs), w)[1](_packed(ctx.gives_list, grads))
+        with _without_autocast(xs[0]):
+            grad_x, grad_w = ctx.layer.vjp(_packed(ctx.is_list, xs), w)[1](_packed(ctx.gives_list, grads))
         return None, None, grad_w, *(grad_x if ctx.is_list else (grad_x,))
 
     @staticmethod
     def jvp(ctx, _layer, _is_list, dw, *dxs):
         w, *xs = ctx.saved_tensors
         dw, *dxs = (_zeros_if_none(d, tensor) for d, tensor in zip((dw, *dxs), (w, *xs), strict=True))
-        _, dy = ctx.layer.jvp(_packed(ctx.is_list, xs), w, _packed(ctx.is_list, dxs), dw)
+        with _without_autocast(xs[0]):
+            _, dy = ctx.layer.jvp(_packed(ctx.is_list, xs), w, _packed(ctx.is_list, dxs), dw)
         return tuple(dy) if ctx.gives_list else dy
 
 
