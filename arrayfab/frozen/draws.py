@@ -130,7 +130,8 @@ class Stream:
     def __getitem__(self, run: slice) -> Array:
         like = self._like
         xp = _arrays.backend_of("Stream", "like", like).xp
-        return self._frozen.array(run.start, run.stop, xp, like.dtype, _arrays.device_of(like))
+        where = xp, like.dtype, _arrays.device_of(like)
+        return _arrays.entered(xp, _arrays.outside(xp, self._frozen.array, run.start, run.stop, *where))
 
 
 class Cache:

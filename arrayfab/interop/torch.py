@@ -87,7 +87,7 @@ def _without_autocast(tensor):
 
 
 def _applied(layer, is_list, w, xs):
-    if any(type(size) is not int for x in xs for size in getattr(x, "shape", ())):
+    if any(isinstance(size, torch.SymInt) for x in xs for size in x.shape):
         return _for_any_size(layer, is_list, w, xs)
     if _forward_levels() > 1:
         y = layer(_packed(is_list, xs), w)
@@ -96,20 +96,24 @@ def _applied(layer, is_list, w, xs):
 
 
 def _for_any_size(layer, is_list, w, xs):
-    # A formula is planned for certain sizes. Where rows are independent, one that is a symbol is hidden: the
+    # A formula is planned for certain sizes. Where rows are independent, their number may be a symbol: the
     # formula is that of a row, by the plain array code, since no function of our own is traced through `vmap`.
     # Other symbols are given up for the sizes they stand for.
-    axes = xs[0].ndim
-    if axes > 1 and _acts_on_rows(layer) and (axes == 2 or w is None or w.ndim == 1):
+    w, axes = w if w is None else _of_known_size(w), xs[0].ndim
+    if not (axes > 1 and _acts_on_rows(layer) and (axes == 2 or w is None or w.ndim == 1)):
+        return _applied(layer, is_list, w, tuple(map(_of_known_size, xs)))
 
-        def of_each(*rows):
-            y = layer(_packed(is_list, rows), w)
-            return tuple(y) if isinstance(y, list) else y
+    def of_each(*rows):
+        y = layer(_packed(is_list, map(_of_known_size, rows)), w)
+        return tuple(y) if isinstance(y, list) else y
 
-        for axis in range(2, axes + 1):
-            of_each = torch.func.vmap(of_each, out_dims=-axis)
-        return of_each(*xs)
-    return _applied(layer, is_list, w, [x.reshape([int(size) for size in x.shape]) for x in xs])
+    for axis in range(2, axes + 1):
+        of_each = torch.func.vmap(of_each, out_dims=-axis)
+    return of_each(*xs)
+
+
+def _of_known_size(tensor):
+    return tensor.reshape([int(size) for size in tensor.shape])
 
 
 def _acts_on_rows(layer):
@@ -125,7 +129,8 @@ def _forward_levels():
 
 
 def _packed(is_list, arrays):
-    return list(arrays) if is_list else arrays[0]
+    arrays = list(arrays)
+    return arrays if is_list else arrays[0]
 
 
 class _Apply(torch.autograd.Function):
