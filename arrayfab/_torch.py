@@ -1,4 +1,4 @@
-"""PyTorch's modes, transformations and traces: what is made outside of them, and enters them as a constant."""
+"""PyTorch's modes, transformations and traces: what is made outside of them enters them as a constant."""
 
 from __future__ import annotations
 

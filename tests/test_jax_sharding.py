@@ -54,11 +54,87 @@ print("equal")
 """
 
 
+def run_on_two_devices(script, *arguments, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("mode", ["reverse", "forward"])
 @pytest.mark.parametrize("fabrication", ["low rank", "dual lphm", "adaption"])
 def test_rows_stay_where_they_are_and_only_sums_travel(fabrication, mode, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
-    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    command = [sys.executable, "-c", SCRIPT, fabrication, mode]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = run_on_two_devices(SCRIPT, fabrication, mode, monkeypatch=monkeypatch)
+    assert run.stdout.endswith("equal\n"), run.stderr
+
+
+FROZEN = """
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import arrayfab as af
+from arrayfab import frozen
+from arrayfab.interop.jax import function
+
+jax.config.update("jax_enable_x64", True)
+mesh = Mesh(np.asarray(jax.devices()), ("rows",))
+by_rows, everywhere = PartitionSpec("rows", None), PartitionSpec()
+check_vma, mode = sys.argv[1] == "checked", sys.argv[2]
+
+
+def mapped(f, out):
+    return jax.shard_map(f, mesh=mesh, in_specs=(by_rows, everywhere), out_specs=out, check_vma=check_vma)
+
+
+def assert_alike(actual, expected):
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+
+rng = np.random.default_rng(0)
+x = rng.standard_normal((4, 6))
+fabrications = {
+    "adaption": af.RandomMatrixAdaption(r=2),
+    "nothing learned": 2.0 * af.Eye(),
+    "low rank": af.LowRank(r=2),
+    "hypernet": af.RandomMatrixHypernet(l=3, hidden_dim=4, r=2),
+}
+for fabrication in fabrications.values():
+    role = af.Reconciliation(fabrication=fabrication, n=4, D=6, bias=True)
+    w = rng.standard_normal(role.num_parameters())
+    y, pullback = role.vjp(x, w)
+    grad_x, grad_w = pullback(y)
+    f = function(role, mode)
+
+    def total(x, w):
+        return jnp.sum(mapped(f, by_rows)(x, w) ** 2) / 2
+
+    def local(x, w):
+        grad_x, grad_w = jax.grad(lambda x, w: jnp.sum(f(x, w) ** 2) / 2, argnums=(0, 1))(x, w)
+        # Where JAX keeps the books it adds up by itself.
+        return grad_x, grad_w if check_vma else jax.lax.psum(grad_w, "rows")
+
+    within = mapped(local, (by_rows, everywhere))
+    for wrapped in (lambda f: f, jax.jit):
+        frozen.cache.clear()
+        assert_alike(wrapped(mapped(f, by_rows))(x, w), y)
+        assert_alike(jax.jit(role.__call__)(jnp.asarray(x), jnp.asarray(w)), y)
+        assert not any(isinstance(held, jax.core.Tracer) for held in frozen.cache._held.values())
+        for found in (wrapped(jax.grad(total, argnums=(0, 1)))(x, w), wrapped(within)(x, w)):
+            assert_alike(found[0], grad_x)
+            assert_alike(found[1], grad_w)
+    first = role.init(rng=0, xp=jnp)
+    sharded = jax.device_put(jnp.asarray(x), NamedSharding(mesh, by_rows))
+    assert_alike(jax.jit(f)(sharded, first), role(x, role.init(rng=0)))
+print("equal")
+"""
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+@pytest.mark.parametrize("check_vma", ["checked", "unchecked"])
+def test_shard_map_traced_or_not(check_vma, mode, monkeypatch):
+    run = run_on_two_devices(FROZEN, check_vma, mode, monkeypatch=monkeypatch)
     assert run.stdout.endswith("equal\n"), run.stderr

@@ -260,9 +260,10 @@ class Seeded(Fabrication):
 
     def _as_law(self, name: str, law: Any) -> Law:
         """The law of a block, TypeError where it is none."""
-        if isinstance(law, type) or not all(hasattr(law, part) for part in ("n", "D", "moment", "from_words")):
+        parts = ("n", "D", "moment", "from_words")
+        if isinstance(law, type) or not all(hasattr(law, part) for part in parts):
             raise TypeError(
-                f"{self}: frozen block {name!r} must be a law of its entries, such as Gaussian(n, D), got {law!r}"
+                f"{self}: frozen block {name!r} must be a law, such as Gaussian(n, D), got {law!r}"
             )
         return law
 

@@ -82,8 +82,8 @@ def _pull(layer, kept, grad_y):
 
 
 def _varying_as(primal, cotangent):
-    # Inside `shard_map` a type says over which axes of the mesh an array varies. JAX's own sum of the two knows
-    # what it takes: what devices share gets the sum of their cotangents.
+    # Inside `shard_map` a type says over which axes of the mesh an array varies, and a cotangent must have
+    # that of its array. What devices share gets the sum of theirs: so JAX transposes a sum of the two.
     if jax.typeof(primal) == jax.typeof(cotangent):
         return cotangent
     _, pull = jax.vjp(lambda primal: primal + jax.numpy.zeros_like(cotangent), primal)

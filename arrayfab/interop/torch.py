@@ -20,8 +20,8 @@ def apply(layer: Layer, x: Any, w: torch.Tensor | None = None) -> Any:
 
     All that is kept for the gradient is ``x`` and ``w``; the pullback computes the product again. It is made
     of PyTorch's operations, so second derivatives work. Forward mode and the transformations of `torch.func`
-    work too. Under `torch.autocast` a layer is what `torch.nn.Linear` is there: ``x`` and ``w`` are cast, ``y``
-    has autocast's dtype, and gradients have their inputs' own.
+    work too. Under `torch.autocast` a layer is what `torch.nn.Linear` is there: ``x`` and ``w`` are cast,
+    ``y`` has autocast's dtype, and gradients have their inputs' own.
 
     Parameters
     ----------
@@ -97,8 +97,8 @@ def _applied(layer, is_list, w, xs):
 
 def _for_any_size(layer, is_list, w, xs):
     # A formula is planned for certain sizes. Where rows are independent, their number may be a symbol: the
-    # formula is that of a row, by the plain array code, since no function of our own is traced through `vmap`.
-    # Other symbols are given up for the sizes they stand for.
+    # formula is that of one row, by the plain array code, since PyTorch traces no function with rules of its
+    # own through `vmap`. Other symbols are given up for the sizes they stand for.
     w, axes = w if w is None else _of_known_size(w), xs[0].ndim
     if not (axes > 1 and _acts_on_rows(layer) and (axes == 2 or w is None or w.ndim == 1)):
         return _applied(layer, is_list, w, tuple(map(_of_known_size, xs)))
