@@ -96,18 +96,17 @@ def assert_alike(actual, expected):
 
 rng = np.random.default_rng(0)
 x = rng.standard_normal((4, 6))
-fabrications = {
-    "adaption": af.RandomMatrixAdaption(r=2),
-    "nothing learned": 2.0 * af.Eye(),
-    "low rank": af.LowRank(r=2),
-    "hypernet": af.RandomMatrixHypernet(l=3, hidden_dim=4, r=2),
-}
-for fabrication in fabrications.values():
+for fabrication in (af.RandomMatrixAdaption(r=2), 2.0 * af.Eye()):
     role = af.Reconciliation(fabrication=fabrication, n=4, D=6, bias=True)
     w = rng.standard_normal(role.num_parameters())
     y, pullback = role.vjp(x, w)
     grad_x, grad_w = pullback(y)
     f = function(role, mode)
+
+    frozen.cache.clear()
+    assert_alike(mapped(f, by_rows)(x, w), y)  # operation by operation
+    assert_alike(jax.jit(role.__call__)(jnp.asarray(x), jnp.asarray(w)), y)
+    assert not any(isinstance(held, jax.core.Tracer) for held in frozen.cache._held.values())
 
     def total(x, w):
         return jnp.sum(mapped(f, by_rows)(x, w) ** 2) / 2
@@ -117,24 +116,19 @@ for fabrication in fabrications.values():
         # Where JAX keeps the books it adds up by itself.
         return grad_x, grad_w if check_vma else jax.lax.psum(grad_w, "rows")
 
-    within = mapped(local, (by_rows, everywhere))
-    for wrapped in (lambda f: f, jax.jit):
-        frozen.cache.clear()
-        assert_alike(wrapped(mapped(f, by_rows))(x, w), y)
-        assert_alike(jax.jit(role.__call__)(jnp.asarray(x), jnp.asarray(w)), y)
-        assert not any(isinstance(held, jax.core.Tracer) for held in frozen.cache._held.values())
-        for found in (wrapped(jax.grad(total, argnums=(0, 1)))(x, w), wrapped(within)(x, w)):
-            assert_alike(found[0], grad_x)
-            assert_alike(found[1], grad_w)
-    first = role.init(rng=0, xp=jnp)
-    sharded = jax.device_put(jnp.asarray(x), NamedSharding(mesh, by_rows))
-    assert_alike(jax.jit(f)(sharded, first), role(x, role.init(rng=0)))
+    for gradients in (jax.grad(total, argnums=(0, 1)), mapped(local, (by_rows, everywhere))):
+        for found, expected in zip(jax.jit(gradients)(x, w), (grad_x, grad_w), strict=True):
+            assert_alike(found, expected)
+
+first, sharded = role.init(rng=0, xp=jnp), jax.device_put(jnp.asarray(x), NamedSharding(mesh, by_rows))
+assert_alike(jax.jit(f)(sharded, first), role(x, role.init(rng=0)))
 print("equal")
 """
 
 
-@pytest.mark.parametrize("mode", ["reverse", "forward"])
-@pytest.mark.parametrize("check_vma", ["checked", "unchecked"])
+@pytest.mark.parametrize(
+    ("check_vma", "mode"), [("checked", "reverse"), ("checked", "forward"), ("unchecked", "reverse")]
+)
 def test_shard_map_traced_or_not(check_vma, mode, monkeypatch):
     run = run_on_two_devices(FROZEN, check_vma, mode, monkeypatch=monkeypatch)
     assert run.stdout.endswith("equal\n"), run.stderr
