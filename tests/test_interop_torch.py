@@ -166,6 +166,8 @@ def test_tensors_that_do_not_fit_are_refused():
         door.apply(role, torch.ones(4, 3, dtype=torch.float64), torch.ones(5))
     with pytest.raises(ValueError, match="x must have 3 columns"):
         door.apply(role, torch.ones(4, 2), torch.ones(5))
+    with pytest.raises(TypeError, match=r"x must be an array .*, got builtins.float"):
+        door.apply(role, 1.0, torch.ones(5))
 
 
 # Memory.
@@ -359,6 +361,7 @@ def test_frozen_matrices_are_the_same_within_a_trace_and_after_it(name, storage,
     np.testing.assert_allclose(cold_or_not(layer)(X).detach().numpy(), y, rtol=1e-4, atol=1e-6)
     held = [each for each in frozen.cache._held.values() if isinstance(each, torch.Tensor)]
     assert all(type(each) is torch.Tensor and not each.is_inference() for each in held)
+    assert not any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in held)
 
 
 def cold_or_not(layer):

@@ -87,7 +87,7 @@ def _without_autocast(tensor):
 
 
 def _applied(layer, is_list, w, xs):
-    if any(isinstance(size, torch.SymInt) for x in xs for size in x.shape):
+    if any(isinstance(size, torch.SymInt) for x in xs for size in getattr(x, "shape", ())):
         return _for_any_size(layer, is_list, w, xs)
     if _forward_levels() > 1:
         y = layer(_packed(is_list, xs), w)
