@@ -108,7 +108,7 @@ class Fabrication:
             _arrays.check_shape(plan.owner, "grad_W", grad_W, shape)
             return program.pullback(*kept, grad_W)[0]
 
-        return W, fabrication_pullback
+        return plan.handed_out(W, backend), fabrication_pullback
 
     def jvp(self, w: Array, n: int, D: int, dw: Array) -> tuple[Array, Array]:
         """The dense ``W``, and its derivative in the direction ``dw``."""
@@ -118,7 +118,7 @@ class Fabrication:
         _arrays.check_shape(plan.owner, "dw", dw, tuple(arrays[0].shape))
         arrays.append(dw)
         W, dW = plan.program("jvp", partial(_jvp, plan), backend, arrays).value(*arrays)
-        return W, dW
+        return plan.handed_out(W, backend), dW
 
     def _arguments(self, w, n, D):
         """The formula at one shape, and ``w`` and the frozen matrices, checked."""
@@ -240,6 +240,8 @@ class Fabrication:
 
     def _frozen_parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict]:
         """Frozen matrices, with names prefixed, and their holes."""
+        if hasattr(self, "frozen"):
+            raise TypeError(f"{self}: a fabrication with frozen blocks must derive from Seeded")
         return {}, {}
 
 
@@ -272,7 +274,10 @@ class Seeded(Fabrication):
             raise ValueError(f"{self}: storage must be 'cached', 'streamed' or None, got {self.storage!r}")
 
     def _frozen_parts(self, n, D, prefix):
-        frozen = {name: Frozen(self.seed, name, law) for name, law in self.frozen(n, D).items()}
+        laws = self.frozen(n, D)
+        if not isinstance(laws, Mapping):
+            raise TypeError(f"{self}: frozen must return a dict of laws by block, got {laws!r}")
+        frozen = {name: Frozen(self.seed, name, self._as_law(name, law)) for name, law in laws.items()}
         is_large = sum(matrix.size for matrix in frozen.values()) > CACHED_AT_MOST
         streams = self.storage == "streamed" or (self.storage is None and is_large)
         holes: dict[str, Structure] = {}
@@ -283,6 +288,15 @@ class Seeded(Fabrication):
             else:
                 holes[name] = Dense(prefix + name, matrix.shape, is_learned=False, moment=moment)
         return {prefix + name: matrix for name, matrix in frozen.items()}, holes
+
+    def _as_law(self, name: str, law: Any) -> Law:
+        """The law of a block, TypeError where it is none."""
+        parts = ("n", "D", "moment", "from_words")
+        if isinstance(law, type) or not all(hasattr(law, part) for part in parts):
+            raise TypeError(
+                f"{self}: frozen block {name!r} must be a law, such as Gaussian(n, D), got {law!r}"
+            )
+        return law
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,7 +132,8 @@ class Role(Ruled):
         shaped = _Shaped(backend, shapes, self.is_rowwise, w.ndim > 1)
         data = shaped.filled(xs)
         sizes = [tuple(array.shape[-2:]) for array in data.values()]
-        holes = tuple((regime(rows) if self.is_rowwise else rows, columns) for rows, columns in sizes)
+        # Someone who traces may have symbols of their own for sizes, which are numbers from here on.
+        holes = tuple((regime(rows) if self.is_rowwise else int(rows), int(D)) for rows, D in sizes)
         plan = formula_of(self, holes, learns_x)
         held = {name: next(frozen) for name in plan.frozen}
         return plan, Numbers(backend, {**plan.split(w, backend), **held, **data}, w), shaped
