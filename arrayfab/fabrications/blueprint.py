@@ -119,7 +119,7 @@ class Blueprint:
         return numbers.xp.concat(parts, axis=-1) if parts else numbers.full(tuple(w.shape), 0.0)
 
     def handed_out(self, W: Array, backend: Backend) -> Array:
-        """A dense form for the caller; a frozen matrix by itself is copied, since the one kept is nobody's."""
+        """A dense form for the caller. A frozen matrix by itself is copied: nobody may write into it."""
         return W if self.structure.learned else backend.xp.asarray(W, copy=True)
 
     def reaches(self, mean_square: float) -> bool:

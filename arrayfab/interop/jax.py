@@ -13,7 +13,7 @@ from typing import Any
 
 import arrayfab
 from arrayfab._arrays import Array
-from arrayfab.fabrications.base import Scaled, SumOf, WithFrozen
+from arrayfab.fabrications import Scaled, SumOf, WithFrozen
 from arrayfab.layer import Layer
 from arrayfab.matrix import StructuredMatrix
 

@@ -10,8 +10,9 @@ from arrayfab._arrays import Array, Backend
 from arrayfab._cached import cached_property
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import Blueprint, Plans, blueprint
+from arrayfab.passage import Shapes
 from arrayfab.programs import regime
-from arrayfab.ruled import Ruled, Shapes
+from arrayfab.ruled import Ruled
 from arrayfab.structures import Cost, Cotangents, Dense, Numbers, Structure
 from arrayfab.structures.numbers import prime
 from arrayfab.trees import leaves, put_together
