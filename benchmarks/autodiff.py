@@ -48,7 +48,7 @@ class Workload:
         return xs, self.role.init(rng=0, dtype=np.float32)
 
     def frozen(self):
-        frozen = blueprint(self.role.fabrication, *self.role._matrix_shape()).frozen
+        frozen = blueprint(self.role.fabrication, *self.role.matrix_shape).frozen
         return tuple(matrix.draw(np.float32) for matrix in frozen.values())
 
     def packed(self, xs):

@@ -20,6 +20,7 @@ from arrayfab._arrays import Array
 from arrayfab.io.configuration import short
 from arrayfab.io.tensors import check_finite, place_on, read_tensors
 from arrayfab.roles import Reconciliation, Role
+from arrayfab.tinybig.roles import InRole
 
 # The functions of which tinybig computes what arrayfab does.
 _RECONCILIATIONS = ("identity", "lorr", "random_matrix_adaption", "random_matrix_hypernet", "hypernet")
@@ -97,7 +98,7 @@ def read_tinybig(
 def _entry(key: str, function: Any, state: Mapping[str, Array], where: tuple) -> tuple[Role, Array]:
     function, *shape = function if isinstance(function, tuple) else (function,)
     ours = _counterpart(key, function)
-    is_role = isinstance(ours, door._InRole)
+    is_role = isinstance(ours, InRole)
     if len(shape) != (0 if is_role else 2):
         wanted = "the function alone" if is_role else "(function, n, D)"
         raise ValueError(f"{key}: functions must hold {wanted} for {type(function).__name__}")
@@ -131,7 +132,7 @@ def _counterpart(key: str, function: Any) -> Any:
     cls = getattr(door, name)
     wanted = cls._order.keys() - {"static"}  # a network that learned is as frozen here
     ours = cls(**{name: getattr(function, name) for name in wanted if hasattr(function, name)})
-    if isinstance(ours, door._InRole) and not ours._is_plain():
+    if isinstance(ours, InRole) and not ours._is_plain():
         raise ValueError(f"{key}: pre- and postprocess functions are no part of a role, apply them outside")
     return ours
 
