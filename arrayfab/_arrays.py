@@ -23,7 +23,17 @@ Array = Any
 class Backend:
     """An array namespace, with the two operations that the standard spells slowly on some arrays."""
 
-    __slots__ = ("_real_floating", "in_loops", "in_runs", "is_eager", "mT", "reshape", "shortcuts", "xp")
+    __slots__ = (
+        "_real_floating",
+        "in_chunks",
+        "in_loops",
+        "in_runs",
+        "is_eager",
+        "mT",
+        "reshape",
+        "shortcuts",
+        "xp",
+    )
 
     def __init__(self, xp: ModuleType, array_type: type):
         self.xp = xp
@@ -32,6 +42,8 @@ class Backend:
         self.in_runs = self.in_loops and not _is_mkl()
         # Whether arrays are plain numbers: none that someone else traces, differentiates or puts off.
         self.is_eager = self.in_loops or is_cupy(xp)
+        # Whether an array consists of arrays, which may be of any class.
+        self.in_chunks = is_dask(xp)
         self.reshape = getattr(array_type, "reshape", xp.reshape)
         self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
         # Functions of the standard that programs may call by a shorter way, to the same effect.
@@ -76,9 +88,16 @@ def backend_of(owner: str, name: str, x: Array) -> Backend:
                 f"{owner}: {name} must be an array of a namespace that follows the Python array API "
                 f"standard, got {type(x).__module__}.{type(x).__qualname__}"
             ) from None
-        if isinstance(x, np.matrix | np.ma.MaskedArray):
+        # PyTorch's masked tensors are known by name: nothing loads PyTorch for this.
+        if isinstance(x, np.matrix | np.ma.MaskedArray) or type(x).__name__ == "MaskedTensor":
             raise TypeError(f"{owner}: {name} must be a plain array, got {type(x).__name__}")
         found = _BACKENDS[type(x)] = Backend(xp, type(x))
+    if found.in_chunks and type(x._meta) is not np.ndarray:
+        chunks = type(x._meta)
+        raise TypeError(
+            f"{owner}: {name} must be an array of Dask whose chunks are plain arrays of NumPy, got chunks of "
+            f"{chunks.__module__}.{chunks.__qualname__}"
+        )
     return found
 
 
@@ -207,7 +226,38 @@ def _concrete(xp: ModuleType):
         return nullcontext()
     import jax
 
-    return jax.ensure_compile_time_eval()
+    return jax.core.eval_context()
+
+
+def outside(xp: ModuleType, make: Callable, *arguments: Any) -> Array:
+    """``make(*arguments)``, an array of ``xp``, outside of every mode and transformation of its library."""
+    if _spelled(xp) == "torch":
+        from arrayfab import _torch
+
+        return _torch.outside(make, *arguments)
+    return make(*arguments)
+
+
+def is_plain(x: Array) -> bool:
+    """Whether an array may be kept: no stand-in, and nothing that a transformation wraps or tracks."""
+    if array_api_compat.is_torch_array(x):
+        from arrayfab import _torch
+
+        return _torch.is_plain(x)
+    if array_api_compat.is_jax_array(x):
+        import jax
+
+        return not isinstance(x, jax.core.Tracer)
+    return True
+
+
+def entered(xp: ModuleType, x: Array) -> Array:
+    """A plain array of ``xp`` as a constant of the modes that are on."""
+    if _spelled(xp) == "torch":
+        from arrayfab import _torch
+
+        return _torch.entered(x)
+    return x
 
 
 def to_host(x: Array) -> np.ndarray:

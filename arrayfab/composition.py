@@ -16,7 +16,7 @@ from arrayfab.programs import broadcast
 from arrayfab.ruled import Ruled, is_ruled, vjp_of
 from arrayfab.structures import Numbers
 from arrayfab.structures.numbers import total
-from arrayfab.trees import leaves
+from arrayfab.trees import described, leaves
 
 
 class _Composed(Ruled):
@@ -35,6 +35,20 @@ class _Composed(Ruled):
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer) or isinstance(layer, type):
                 raise TypeError(f"{name}: layers[{i}] must be a role or layers composed, got {layer!r}")
+
+        self._check_trees()
+
+    def _check_trees(self) -> None:
+        """ValueError unless every layer takes what comes to it: an array, or a list of so many."""
+
+    def _check_tree(self, i, given, giver):
+        # What someone else's layers take and give is not known.
+        takes = getattr(self.layers[i], "inputs", ...)
+        if ... not in (takes, given) and takes != given:
+            raise ValueError(
+                f"{self.label}: layers[{i}] takes {described(takes)}, but {giver} {described(given)}; it is "
+                f"{self.layers[i]}"
+            )
 
     @property
     def label(self):
@@ -114,6 +128,10 @@ class Sequential(_Composed):
 
     layers: Sequence[Layer]
 
+    def _check_trees(self):
+        for i, layer in enumerate(self.layers[:-1]):
+            self._check_tree(i + 1, getattr(layer, "outputs", ...), f"layers[{i}] gives")
+
     @cached_property
     def core(self):  # type: ignore[override]
         # A layer that gives fewer axes than it takes needs the more of them in front.
@@ -181,6 +199,12 @@ class Parallel(_Composed):
     """
 
     layers: Sequence[Layer]
+
+    def _check_trees(self):
+        known = [getattr(layer, "inputs", ...) for layer in self.layers]
+        first = next((i for i, takes in enumerate(known) if takes is not ...), 0)
+        for i in range(len(known)):
+            self._check_tree(i, known[first], f"layers[{first}] takes")
 
     @cached_property
     def core(self):  # type: ignore[override]

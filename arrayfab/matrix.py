@@ -91,8 +91,8 @@ class StructuredMatrix:
         return other
 
     def to_dense(self) -> Array:
-        """The matrix, formed. It may share memory with the numbers it was made from."""
-        return self._run("dense", self.is_transposed)
+        """The matrix, formed. It may share memory with ``w``, never with frozen numbers."""
+        return self._plan.handed_out(self._run("dense", self.is_transposed), self._arguments[0])
 
     def __rmatmul__(self, x: Array) -> Array:
         return self._product(x, self.is_transposed)

@@ -51,6 +51,7 @@ class Parameterless(Ruled):
         return y, map_pullback
 
     def _push(self, backend, x, w, dx, dw, frozen):
+        self._check_inputs([tuple(part.shape) for part in leaves(self.inputs, x)])
         y, pull = self._map(backend, x)
         # What acts on every entry by itself is its own transpose.
         return y, self._map(backend, dx)[0] if self.is_linear else pull(dx)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, NamedTuple, TypeGuard
 
@@ -12,6 +11,7 @@ from arrayfab._arrays import Array, Backend, device_of
 from arrayfab._cached import cached_property, remembered
 from arrayfab.fabrications.blueprint import Plans
 from arrayfab.layer import Layer
+from arrayfab.passage import Passage, Shapes, checked, like_result
 from arrayfab.programs import Interpreted, Program, broadcast, regime, regime_number, traced
 from arrayfab.trees import Tree, leaves, put_together, taken
 
@@ -20,45 +20,6 @@ MOST_PROGRAMS = 256
 
 #: Which gradients may be wanted: of the data, of the learned numbers, or both.
 WRT = ("xw", "x", "w")
-
-Shapes = list[tuple[int, ...]]
-
-
-class Passage(NamedTuple):
-    """How data go in and results come out.
-
-    ``shapes`` are those of the data as they were given. ``lead`` are leading axes that are made one, and
-    ``row`` is where a single row gets an axis to lie along; None where nothing has to be done.
-    """
-
-    backend: Backend
-    shapes: Shapes
-    lead: tuple[int, ...] | None
-    row: int | None
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether anything has to be done."""
-        return self.lead is not None or self.row is not None
-
-    def inward(self, array: Array) -> Array:
-        """Data, a direction or a cotangent as the program takes it."""
-        shape = tuple(array.shape)
-        if self.lead is not None and shape[: len(self.lead)] == self.lead:
-            return self.backend.reshape(array, (math.prod(self.lead), *shape[len(self.lead) :]))
-        return self._with_row(array, shape) if self.row is not None else array
-
-    def _with_row(self, array, shape):
-        at = self.row if len(shape) > 1 else 0  # the data themselves have no other axes
-        return self.backend.reshape(array, (*shape[:at], 1, *shape[at:]))
-
-    def outward(self, ys: Sequence[Array], tree: Tree) -> Any:
-        """Results as the caller expects them, put together."""
-        if self.lead is not None:
-            ys = [self.backend.reshape(y, (*self.lead, *y.shape[1:])) for y in ys]
-        elif self.row is not None:
-            ys = [self.backend.reshape(y, (*y.shape[: self.row], *y.shape[self.row + 1 :])) for y in ys]
-        return ys[0] if tree is None else put_together(tree, iter(ys))
 
 
 class Entered(NamedTuple):
@@ -146,12 +107,12 @@ class Ruled:
         program, arrays, passage = self._enter(wrt, x, w)
         nothing = None if w is None or not self.follows_w else arrays[0]
         ys, kept = program.linearize(*arrays)
-        y, like = passage.outward(ys, self.outputs), _like(ys[0], arrays[0])
+        y, like = passage.outward(ys, self.outputs), like_result(ys[0], arrays[0])
         shapes = [tuple(part.shape) for part in leaves(self.outputs, y)]
         del arrays, ys  # what the pullback needs is kept
 
         def pullback(grad_y):
-            gs = _checked(self.label, "grad_y", self.outputs, grad_y, shapes, "y", like)
+            gs = checked(self.label, "grad_y", self.outputs, grad_y, shapes, "y", like)
             grads = list(program.pullback(*kept, *map(passage.inward, gs)))
             grad_w = None
             if "w" in wrt:
@@ -180,9 +141,9 @@ class Ruled:
             return self._push(None, x, w, dx, dw, None)
         program, arrays, passage = self._enter("jvp", x, w)
         like = arrays[0]
-        dxs = _checked(self.label, "dx", self.inputs, dx, passage.shapes, "x", like)
+        dxs = checked(self.label, "dx", self.inputs, dx, passage.shapes, "x", like)
         dw = like if w is None and dw is None else dw
-        (dw,) = _checked(self.label, "dw", None, dw, [tuple(like.shape)], "w", like)
+        (dw,) = checked(self.label, "dw", None, dw, [tuple(like.shape)], "w", like)
         ys = program.value(*arrays, dw, *map(passage.inward, dxs))
         half = len(ys) // 2
         return passage.outward(ys[:half], self.outputs), passage.outward(ys[half:], self.outputs)
@@ -356,21 +317,3 @@ def _along(shapes, which, axis, size):
         (*shape[:axis], size, *shape[axis + 1 :]) if i in which else tuple(shape)
         for i, shape in enumerate(shapes)
     ]
-
-
-def _checked(owner, name, tree, given, shapes, like_name, like):
-    """The arrays of cotangents or directions, alike and of the right shapes."""
-    arrays = [_arrays.native(array) for array in taken(owner, name, tree, given)]
-    for i, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
-        called = name if tree is None else f"{name}[{i}]"
-        _arrays.check_alike(owner, like_name, like, called, array)
-        _arrays.check_shape(owner, called, array, shape)
-    return arrays
-
-
-def _like(y: Array, w: Array) -> Array:
-    """An array like a result, which is not held on to; autocast may have given it another dtype."""
-    if y.dtype == w.dtype:
-        return w
-    xp = _arrays.backend_of("y", "y", y).xp
-    return xp.zeros((0,), dtype=y.dtype, device=device_of(y))

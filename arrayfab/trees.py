@@ -32,3 +32,8 @@ def taken(owner: Any, name: str, tree: Tree, given: Any) -> list:
         raise ValueError(f"{owner}: {name} must hold {len(tree)} arrays, got {len(given)}")
     pairs = enumerate(zip(tree, given, strict=True))
     return [leaf for i, (each, part) in pairs for leaf in taken(owner, f"{name}[{i}]", each, part)]
+
+
+def described(tree: Tree) -> str:
+    """What a tree is, for a message."""
+    return "an array" if tree is None else f"a list of {len(tree)}"

@@ -168,6 +168,38 @@ def test_rows_must_be_counted_first():
     assert role(some.compute_chunk_sizes(), w).shape == (20, M)
 
 
+def chunks_of(kind):
+    x = integers(1, 20, M)
+    if kind == "masked":
+        return da.ma.masked_greater(da.from_array(x, chunks=(ROWS, M)), 0)
+    if kind == "a masked array":
+        return da.from_array(np.ma.masked_greater(x, 0), chunks=(ROWS, M))
+    return da.from_array(x, chunks=(ROWS, M)).map_blocks(np.matrix, meta=np.matrix([[]]))
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.parametrize("kind", ["masked", "a masked array", "a matrix"])
+@pytest.mark.parametrize("place", ["x", "w", "grad_y", "frozen", "the matrix", "a composition"])
+def test_chunks_that_are_no_plain_arrays_are_refused(kind, place):
+    role, odd = ROWWISE["low rank"], chunks_of(kind)
+    x, w = da.from_array(integers(1, 20, M), chunks=(ROWS, M)), da.ones(role.num_parameters(), chunks=-1)
+    role(x, w)  # the class of the array is known
+    frozen_A = af.RandomMatrixAdaption(r=M).with_frozen(A=odd)
+    calls = {
+        "x": lambda: role(odd, w),
+        "w": lambda: role(x, da.ones_like(odd)[0]) if kind != "a matrix" else role(odd, w),
+        "grad_y": lambda: role.vjp(x, w)[1](odd),
+        "frozen": lambda: frozen_A.fabricate(da.ones(20 + M, chunks=-1), 20, M),
+        "the matrix": lambda: odd @ role.fabrication.fabricate(w, M, M),
+        "a composition": lambda: ROWWISE["model"](odd, da.ones(4 * M + M * M, chunks=-1)),
+    }
+    wanted = "matrix" if kind == "a matrix" else "MaskedArray"
+    with pytest.raises(
+        TypeError, match=rf"chunks are plain arrays of NumPy, got chunks of numpy\..*{wanted}"
+    ):
+        calls[place]()
+
+
 # The cluster. Data are made where they are needed: row i is pattern[i % 251].
 
 COLUMNS, CHUNKS, CHUNK_ROWS, LIMIT = 256, 160, 2048, 320 << 20

@@ -163,6 +163,28 @@ REFUSED = {
         lambda: (1e200 * af.LowRank()).init(2, 2, variance=1.0),
         "no scale of w gives the entries of W a variance of 1",
     ),
+    "a list for an array": (
+        lambda: af.Sequential([PARALLEL, af.Pointwise("tanh")]),
+        "Sequential: layers[1] takes an array, but layers[0] gives a list of 2; it is Pointwise(",
+    ),
+    "an array for a list": (
+        lambda: af.Sequential([LOW, af.Concatenation(dims=(1, 2))]),
+        "Sequential: layers[1] takes a list of 2, but layers[0] gives an array",
+    ),
+    "lists of lists": (
+        lambda: af.Sequential([af.Parallel([PARALLEL, PARALLEL]), af.Concatenation(dims=(3, 3))]),
+        "takes a list of 2, but layers[0] gives a list of 2",
+    ),
+    "branches that take what differs": (
+        lambda: af.Parallel([LOW, af.Concatenation(dims=(1, 2))]),
+        "Parallel: layers[1] takes a list of 2, but layers[0] takes an array",
+    ),
+    "a shape within a direction": (
+        lambda: af.Sequential([LOW, af.Reshape((3,), (3, 1)), af.Reshape((1, 3), (3,))]).jvp(
+            X, np.ones(9), X, np.ones(9)
+        ),
+        "x must have shape (..., 1, 3), got (4, 3, 1)",
+    ),
     "an error within a model": (
         lambda: af.Sequential([LOW, af.Reconciliation(fabrication=af.LowRank(), n=2, D=4)])(X, np.ones(21)),
         "x must have 4 columns, got shape (4, 3)",

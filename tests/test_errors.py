@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import arrayfab as af
+from arrayfab import frozen
 from arrayfab.gradients import softmax_cross_entropy
 
 ATTRIBUTE = af.ParameterizedInterdependence(fabrication=af.LowRank(r=1), m=4)
@@ -28,6 +29,29 @@ def adaption():
 class Cube(af.Fabrication):
     def blocks(self, n, D):
         return {"T": (n, D, 2)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lawless(af.Seeded):
+    """What ``frozen`` returns is in its class."""
+
+    def frozen(self, n, D):
+        return type(self).laws
+
+    def matrix(self, n, D, A):
+        return A
+
+
+def lawless(laws):
+    return type("Lawless", (Lawless,), {"laws": laws})()
+
+
+class Unseeded(af.Fabrication):
+    def frozen(self, n, D):
+        return {"A": frozen.Gaussian(n, D)}
+
+    def matrix(self, n, D, A):
+        return A
 
 
 VALUES = {
@@ -207,6 +231,30 @@ VALUES = {
 
 INTEGERS = np.ones(8, dtype=np.int64)
 TYPES = {
+    "a shape for a law": (
+        lambda: lawless({"A": (4, 4)}).num_parameters(4, 4),
+        "Lawless(seed=0): frozen block 'A' must be a law, such as Gaussian(n, D), got (4, 4)",
+    ),
+    "the class of a law": (
+        lambda: ATTRIBUTE.__class__(fabrication=lawless({"A": frozen.Gaussian}), m=4)(X, np.ones(0)),
+        "Lawless(seed=0): frozen block 'A' must be a law, such as Gaussian(n, D), got <class",
+    ),
+    "an array for a law": (
+        lambda: lawless({"A": np.ones(2)}).fabricate(np.ones(0), 4, 4),
+        "Lawless(seed=0): frozen block 'A' must be a law, such as Gaussian(n, D), got array(",
+    ),
+    "a law alone": (
+        lambda: lawless(frozen.Gaussian(4, 4)).fabricate(np.ones(0), 4, 4),
+        "Lawless(seed=0): frozen must return a dict of laws by block, got Gaussian(n=4, D=4)",
+    ),
+    "no laws": (
+        lambda: (lawless(None) + af.Full()).num_parameters(4, 4),
+        "Lawless(seed=0): frozen must return a dict of laws by block, got None",
+    ),
+    "frozen blocks without a seed": (
+        lambda: (2.0 * Unseeded()).num_parameters(4, 4),
+        "a fabrication with frozen blocks must derive from Seeded",
+    ),
     "integers for w": (
         lambda: af.LowRank(r=1).fabricate(INTEGERS, 4, 4),
         "LowRank(r=1): w must hold real floating numbers, got dtype int64; convert it first, for example "

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import signal
+import sys
 import threading
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import philox_reference as reference
@@ -183,8 +185,91 @@ def test_the_cache_never_holds_more_than_its_limit_but_for_one(asked, limit):
     for seed, n, D in asked:
         np.testing.assert_array_equal(get(cache, seed, n, D), Frozen(seed, "A", Gaussian(n, D)).draw())
         held = list(cache._held.values())
-        assert sum(array.nbytes for array in held) == cache._bytes
-        assert cache._bytes <= limit or len(held) == 1
+        assert sum(array.nbytes for array in held) <= limit or len(held) == 1
+
+
+STEPS = {Cache.get.__code__, Cache._find.__code__, Cache._keep.__code__}
+
+
+def is_interrupted(call, at):
+    """Whether Ctrl-C ends ``call``, before the interpreter's step of that number in the cache."""
+    left = at
+
+    def trace(frame, event, argument):
+        nonlocal left
+        if frame.f_code not in STEPS:
+            return None
+        frame.f_trace_opcodes = True
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_an_interrupted_call_leaves_the_cache_as_good_as_it_was():
+    cache, at, is_within = Cache(limit=3 * 512), 0, True
+    while is_within:
+        at += 1
+        is_within = is_interrupted(partial(get, cache, 10 + at), at)
+        held = [get(cache, seed) for seed in (1000 + at, 0, 1, 2)]
+        assert [id(array) for array in held[1:]] == [id(array) for array in cache._held.values()]
+    assert at > 100
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers for signals")
+def test_a_handler_of_a_signal_may_draw_during_a_draw():
+    cache, drawn = Cache(limit=3 * 512), []
+
+    class Slow(Frozen):
+        def whole(self, *args):
+            signal.raise_signal(signal.SIGALRM)
+            return super().whole(*args)
+
+    before = signal.signal(signal.SIGALRM, lambda *_: drawn.append(get(cache, 1)))
+    try:
+        arguments = numpy_namespace, np.dtype("float64"), "cpu"
+        array = cache.get(Slow(0, "A", Gaussian(8, 8)), *arguments)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    np.testing.assert_array_equal(array, Frozen(0, "A", Gaussian(8, 8)).draw())
+    assert get(cache, 1) is drawn[0]
+
+
+def test_a_handler_may_use_the_cache_between_any_two_of_its_steps():
+    cache, asked = Cache(limit=2 * 512), 0
+
+    def trace(frame, event, argument):
+        nonlocal asked
+        if frame.f_code not in STEPS:
+            return None
+        frame.f_trace_opcodes = True
+        sys.settrace(None)
+        for _ in range(2):  # enough to drop all that was held before
+            asked += 1
+            get(cache, asked % 7)
+        sys.settrace(trace)
+        return trace
+
+    before = sys.gettrace()
+    try:
+        for seed in (1, 2, 1, 3, 1):
+            sys.settrace(trace)
+            array = get(cache, seed)
+            sys.settrace(before)
+            np.testing.assert_array_equal(array, Frozen(seed, "A", Gaussian(8, 8)).draw())
+            assert len(cache._held) <= 2
+    finally:
+        sys.settrace(before)
 
 
 class Unhashable:
@@ -235,6 +320,13 @@ def test_a_process_forked_during_a_draw_can_draw():
 def test_a_seed_is_a_whole_number_below_two_to_the_64(seed):
     with pytest.raises(ValueError, match=r"Frozen 'A': seed must be an integer from 0 to 2\*\*64 - 1"):
         Frozen(seed, "A", Gaussian(2, 2))
+
+
+def test_a_matrix_must_not_have_more_entries_than_the_counter_can_number():
+    last = Frozen(0, "A", Gaussian(1 << 33, (1 << 33) - 1)).size
+    assert Frozen(0, "A", Gaussian(1 << 33, (1 << 33) - 1)).entries(last - 3, last).shape == (3,)
+    with pytest.raises(ValueError, match=r"Frozen 'A': a matrix must have fewer than 2\*\*66 entries"):
+        Frozen(0, "A", Gaussian(1 << 33, 1 << 33))
 
 
 @pytest.mark.parametrize("run", [(0, 5), (-4, 2), (3, 1)])

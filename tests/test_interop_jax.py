@@ -25,7 +25,7 @@ from arrayfab.structures import streamed
 jax = pytest.importorskip("jax", reason="JAX is not installed")
 from arrayfab.interop import jax as door  # noqa: E402
 
-jnp = jax.numpy
+jnp, P = jax.numpy, jax.sharding.PartitionSpec
 
 few_by_name = pytest.mark.parametrize(
     ("role_case", "case"), NAMED[1::3], ids=[f"{role.name}-{case.name}" for role, case in NAMED[1::3]]
@@ -269,13 +269,52 @@ def test_the_temporaries_of_a_compiled_step_are_not_those_of_the_matrix():
     assert step.lower(w).compile().memory_analysis().temp_size_in_bytes < 8 * m * m / 4
 
 
-def test_nothing_traced_stays_in_the_cache():
+TRACES = {
+    "jit": lambda f, w: jax.jit(f)(w),
+    "grad": lambda f, w: jax.grad(lambda w: jnp.sum(f(w)))(w),
+    "grad under jit": lambda f, w: jax.jit(jax.grad(lambda w: jnp.sum(f(w))))(w),
+    "jvp": lambda f, w: jax.jvp(f, (w,), (w,))[0],
+    "linearize": lambda f, w: jax.linearize(f, w)[0],
+    "vmap": lambda f, w: jax.vmap(f)(jnp.stack([w, w]))[0],
+    "vmap with a name": lambda f, w: jax.vmap(f, axis_name="i")(jnp.stack([w, w]))[0],
+    "eval_shape": lambda f, w: jax.eval_shape(f, w) and f(w),
+    "make_jaxpr": lambda f, w: jax.make_jaxpr(f)(w) and f(w),
+    "checkpoint": lambda f, w: jax.checkpoint(f)(w),
+    "scan": lambda f, w: jax.lax.scan(lambda w, _: (w, f(w)), w, None, length=2)[1][1],
+    "cond": lambda f, w: jax.lax.cond(w[0] > -99, f, lambda w: 0 * f(w), w),
+    "while_loop": lambda f, w: jax.lax.while_loop(
+        lambda c: c[0] < 1, lambda c: (c[0] + 1, f(w)), (0, jnp.zeros((2, 3)))
+    )[1],
+    "map": lambda f, w: jax.lax.map(f, jnp.stack([w, w]))[0],
+    "pmap": lambda f, w: jax.pmap(f)(w[None])[0],
+    "shard_map": lambda f, w: jax.shard_map(
+        f, mesh=jax.make_mesh((1,), ("i",)), in_specs=P(), out_specs=P(), check_vma=False
+    )(w),
+    "export": lambda f, w: jax.export.export(jax.jit(f))(w).call(w),
+    "without jit": lambda f, w: without_jit(f, w),
+}
+
+
+def without_jit(f, w):
+    with jax.disable_jit():
+        return jax.jit(f)(w)
+
+
+@pytest.mark.parametrize("storage", ["cached", "streamed"])
+@pytest.mark.parametrize("name", TRACES)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_nothing_traced_stays_in_the_cache(name, storage, monkeypatch):
+    monkeypatch.setattr(streamed, "TILE", 4)
     frozen.cache.clear()
-    role = af.Reconciliation(fabrication=af.RandomMatrixAdaption(r=2, seed=11), n=3, D=4)
-    f, x, w = door.function(role), jnp.ones((2, 4)), jnp.ones(5)
-    first = jax.jit(jax.grad(lambda w: jnp.sum(f(x, w))))(w)
+    role = af.Reconciliation(fabrication=af.RandomMatrixAdaption(r=2, seed=11, storage=storage), n=3, D=4)
+    x, w = integers(1, 2, 4), integers(2, 5)
+    y, pullback = role.vjp(x, w)
+    expected = pullback(np.ones_like(y))[1] if "grad" in name else y
+    found = TRACES[name](lambda w: role(jnp.asarray(x), w), jnp.asarray(w))
     assert not any(isinstance(held, jax.core.Tracer) for held in frozen.cache._held.values())
-    assert_equal(first, np.asarray(role.vjp(x, w)[1](jnp.ones((2, 3)))[1]), False)
+    assert_equal(found, expected, False)
+    for f in (role.__call__, jax.jit(role.__call__)):
+        assert_equal(f(jnp.asarray(x), jnp.asarray(w)), y, False)
 
 
 # Pytrees.

@@ -2,6 +2,8 @@
 
 import copy
 import io
+import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import arrayfab as af
+from arrayfab import _arrays as arrays
 from arrayfab import frozen
 from arrayfab.structures import streamed
 
@@ -163,6 +166,8 @@ def test_tensors_that_do_not_fit_are_refused():
         door.apply(role, torch.ones(4, 3, dtype=torch.float64), torch.ones(5))
     with pytest.raises(ValueError, match="x must have 3 columns"):
         door.apply(role, torch.ones(4, 2), torch.ones(5))
+    with pytest.raises(TypeError, match=r"x must be an array .*, got builtins.float"):
+        door.apply(role, 1.0, torch.ones(5))
 
 
 # Memory.
@@ -228,6 +233,289 @@ def test_what_the_forward_pass_made_is_gone(role_case, case):
         total = torch.sum(f(*xs, w))
     living = {key for key, reference in made_storages.items() if not reference.expired()} - held
     assert living == {total.untyped_storage()._cdata}
+
+
+# Modes, traces and transformations, each of which meets the frozen matrices first.
+
+X = torch.arange(18.0).reshape(3, 6) / 10
+
+
+def cold(seed=5, **options):
+    """A module whose frozen matrices are not drawn."""
+    frozen.cache.clear()
+    fabrication = af.RandomMatrixAdaption(r=2, seed=seed, **options)
+    return door.Module(af.Reconciliation(fabrication=fabrication, n=4, D=6), rng=0)
+
+
+def exported(layer, x=X, **options):
+    return torch.export.export(layer, (x,), strict=False, **options).module()
+
+
+def in_fake_mode(layer):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert layer(X).shape == (3, 4)
+    return layer(X)
+
+
+def by_make_fx(mode):
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def call(layer):
+        w = layer.w.detach()
+        return make_fx(lambda x, w: door.apply(layer.layer, x, w), tracing_mode=mode)(X, w)(X, w)
+
+    return call
+
+
+def in_mode_that_zeroes(kind):
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Dispatch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            y = func(*args, **(kwargs or {}))
+            return y * 0 if isinstance(y, torch.Tensor) else y
+
+    class Function(TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            y = func(*args, **(kwargs or {}))
+            return y * 0 if isinstance(y, torch.Tensor) and func is torch.asarray else y
+
+    def call(layer):
+        with torch.no_grad(), {"dispatch": Dispatch, "function": Function}[kind]():
+            layer.layer(X.clone(), layer.w.detach().clone())
+        return layer(X)
+
+    return call
+
+
+def by_functorch(transform):
+    def call(layer):
+        return transform(lambda w: layer.layer(X, w), layer.w.detach())
+
+    return call
+
+
+def in_inference_mode(layer):
+    with torch.inference_mode():
+        layer(X)
+    y = layer(X)
+    y.sum().backward()  # which refuses what was made in inference mode
+    return y
+
+
+def in_a_thread(layer):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool, torch.inference_mode():
+        return pool.submit(layer, X).result()
+
+
+def on_meta(layer):
+    assert copy.deepcopy(layer).to("meta")(X.to("meta")).shape == (3, 4)
+    return layer(X)
+
+
+def copied(layer):
+    layer(X)
+    return pickle.loads(pickle.dumps(copy.deepcopy(layer)))(X)
+
+
+TRACES = {
+    "export": lambda layer: exported(layer)(X),
+    "fake tensors": in_fake_mode,
+    "make_fx on fake tensors": by_make_fx("fake"),
+    "make_fx": by_make_fx("real"),
+    "a mode of dispatch": in_mode_that_zeroes("dispatch"),
+    "a mode of functions": in_mode_that_zeroes("function"),
+    "functionalize": by_functorch(lambda f, w: torch.func.functionalize(f)(w)),
+    "grad": by_functorch(lambda f, w: torch.func.grad(lambda w: f(w).sum())(w)),
+    "vmap": by_functorch(lambda f, w: torch.func.vmap(f)(torch.stack([w, w]))[0]),
+    "jvp": by_functorch(lambda f, w: torch.func.jvp(f, (w,), (w,))[0]),
+    "linearize": by_functorch(lambda f, w: torch.func.linearize(f, w)[0]),
+    "inference mode": in_inference_mode,
+    "a thread": in_a_thread,
+    "copies": copied,
+    "jit.trace": lambda layer: torch.jit.trace(layer, (X,))(X),
+    "the device meta": on_meta,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:Attempted to insert a get_attr Node:UserWarning")  # linearize
+@pytest.mark.parametrize("is_warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("storage", ["cached", "streamed"])
+@pytest.mark.parametrize("name", TRACES)
+def test_frozen_matrices_are_the_same_within_a_trace_and_after_it(name, storage, is_warm, monkeypatch):
+    monkeypatch.setattr(streamed, "TILE", 8)
+    layer = cold(storage=storage)
+    x, w = X.numpy(), layer.w.detach().numpy()
+    y, pullback = layer.layer.vjp(x, w)
+    if is_warm:
+        layer(X)
+    traced = TRACES[name](layer)
+    expected = pullback(np.ones_like(y))[1] if name == "grad" else y
+    np.testing.assert_allclose(traced.detach().numpy(), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(cold_or_not(layer)(X).detach().numpy(), y, rtol=1e-4, atol=1e-6)
+    held = [each for each in frozen.cache._held.values() if isinstance(each, torch.Tensor)]
+    assert all(type(each) is torch.Tensor and not each.is_inference() for each in held)
+    assert not any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in held)
+
+
+def cold_or_not(layer):
+    """A new module of the same layer, which takes what the cache holds."""
+    return door.Module(layer.layer, w=layer.w.detach().clone())
+
+
+def test_a_compiled_layer_is_called_as_it_is():
+    layer = cold()
+    f = torch.compile(lambda x, w: door.apply(layer.layer, 2 * x, w), backend="eager")
+    for rows in (3, 5):
+        x = torch.ones(rows, 6)
+        f(x, layer.w).sum().backward()
+        y, pullback = layer.layer.vjp(2 * x.numpy(), layer.w.detach().numpy())
+        np.testing.assert_allclose(f(x, layer.w).detach(), y, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(layer.w.grad, pullback(np.ones_like(y))[1], rtol=1e-4, atol=1e-5)
+        layer.w.grad = None
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:torch")  # the compiler, of locks
+def test_a_draw_is_never_compiled():
+    A = frozen.Frozen(seed=6, name="A", law=frozen.Gaussian(4, 6))
+    frozen.cache.clear()
+
+    def f(x):
+        return x + frozen.cache.get(A, arrays.namespace(torch), torch.float64, "cpu")
+
+    expected = A.draw()
+    np.testing.assert_array_equal(torch.compile(f, backend="eager")(torch.zeros(4, 6)), expected)
+    np.testing.assert_array_equal(f(torch.zeros(4, 6)), expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 6), (2, 3, 6)], ids=str)
+@pytest.mark.parametrize("fabrication", [af.RandomMatrixAdaption(r=2), af.DualLPHM(p=2, q=2, r=1)], ids=repr)
+def test_rows_of_any_number_are_exported(fabrication, shape):
+    role = af.Reconciliation(fabrication=fabrication, n=4, D=6, bias=True)
+    layer = door.Module(
+        af.Sequential([role, af.Pointwise("tanh")]), w=torch.arange(1.0, role.num_parameters() + 1) / 50
+    )
+    anything = exported(layer, torch.ones(shape), dynamic_shapes=({0: torch.export.Dim("b")},))
+    for b in (1, 3, 50):
+        x = torch.from_numpy(integers(b, b, *shape[1:])).float()
+        np.testing.assert_allclose(anything(x).detach(), layer(x).detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_sizes_on_which_the_formula_depends_are_not_exported_as_symbols():
+    layer = door.Module(af.BilinearInterdependence(fabrication=af.LowRank(r=1), b=4), rng=0)
+    with pytest.raises(torch._dynamo.exc.UserError, match="Constraints violated"):
+        exported(layer, torch.ones(4, 7), dynamic_shapes=({1: torch.export.Dim("m")},))
+
+
+# Autocast, where a module and `torch.nn.Linear` are alike.
+
+half = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+
+
+def linear_and_ours(fabrication=None, dtype=torch.float32):
+    linear = torch.nn.Linear(6, 4, bias=False, dtype=dtype)
+    role = af.Reconciliation(fabrication=fabrication or af.Full(), n=4, D=6)
+    return linear, door.Module(role, w=linear.weight.detach().reshape(-1).clone())
+
+
+@half
+@pytest.mark.parametrize("x_dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("is_pulled_within", [False, True])
+def test_autocast_means_what_it_means_for_linear(dtype, x_dtype, is_pulled_within):
+    results = []
+    for layer in linear_and_ours():
+        x = X.clone().to(x_dtype).requires_grad_()
+        with torch.autocast("cpu", dtype):
+            y = layer(x)
+            with torch.autocast("cpu", enabled=False):
+                exact = layer(X)
+            if is_pulled_within:
+                y.square().sum().backward()
+        if not is_pulled_within:
+            y.square().sum().backward()
+        (learned,) = layer.parameters()
+        results.append([y, exact, x.grad, learned.grad.reshape(4, 6)])
+    for theirs, ours in zip(*results, strict=True):
+        assert ours.dtype == theirs.dtype
+        scale = theirs.abs().max().item()
+        torch.testing.assert_close(ours, theirs, rtol=2e-2, atol=2e-2 * scale)
+
+
+@half
+def test_a_linear_may_stand_in_front_under_autocast(dtype):
+    linear, ours = linear_and_ours()
+    front = torch.nn.Linear(6, 6)
+    with torch.autocast("cpu", dtype):
+        y, expected = ours(front(X)), linear(front(X))
+    assert y.dtype == expected.dtype == dtype
+    torch.testing.assert_close(y, expected, rtol=2e-2, atol=2e-2)
+    y.sum().backward()
+    assert front.weight.grad.dtype == ours.w.grad.dtype == torch.float32
+
+
+def test_autocast_leaves_float64_alone():
+    linear, ours = linear_and_ours(dtype=torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        y, expected = ours(X.double()), linear(X.double())
+    assert y.dtype == expected.dtype == torch.float64
+    torch.testing.assert_close(y, expected)
+
+
+def test_arrays_handed_in_work_under_autocast():
+    A, B = torch.from_numpy(integers(1, 4, 2)).float(), torch.from_numpy(integers(2, 6, 2)).float()
+    fabrication = af.RandomMatrixAdaption(r=2).with_frozen(A=A, B=B)
+    role = af.Reconciliation(fabrication=fabrication, n=4, D=6)
+    layer = door.Module(af.Sequential([role]), w=torch.arange(1.0, 7.0))
+    expected = layer(X)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(X.bfloat16())
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), expected, rtol=2e-2, atol=1.0)
+    y.sum().backward()
+    assert layer.w.grad.dtype == torch.float32
+
+
+def test_forward_mode_and_lists_under_autocast():
+    fusion = af.ConcatenationFusion(fabrication=af.LowRank(r=1), dims=(6, 6), n=4)
+    w = torch.ones(fusion.num_parameters())
+    with torch.autocast("cpu", torch.bfloat16):
+        y, dy = torch.func.jvp(lambda w: door.apply(fusion, [X, X.bfloat16()], w), (w,), (w,))
+    assert y.dtype == dy.dtype == torch.bfloat16
+    torch.testing.assert_close(dy, 2 * y)  # w is one factor and the other
+
+
+# What is handed out.
+
+
+def test_a_frozen_matrix_that_is_formed_is_nobody_elses():
+    @dataclass(frozen=True, kw_only=True)
+    class Bare(af.Seeded):
+        def frozen(self, n, D):
+            return {"A": frozen.Gaussian(n, D)}
+
+        def matrix(self, n, D, A):
+            return A
+
+    bare, w = Bare(), torch.zeros(0)
+    expected = bare.fabricate(w, 3, 2).to_dense().clone()
+    forms = [
+        lambda: bare.fabricate(w, 3, 2).to_dense(),
+        lambda: bare.fabricate(w, 3, 2).T.to_dense().T,
+        lambda: bare.fabricate(torch.zeros(2, 0), 3, 2).to_dense()[0],
+        lambda: bare.vjp(w, 3, 2)[0],
+        lambda: bare.jvp(w, 3, 2, w)[0],
+        lambda: af.Reconciliation(fabrication=bare, n=3, D=2).matrix(w),
+    ]
+    for form in forms:
+        assert torch.equal(form(), expected)
+        form().zero_()
+        assert torch.equal(form(), expected)
 
 
 # The module.

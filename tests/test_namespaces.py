@@ -1,5 +1,7 @@
 """Every role with every fabrication, on every namespace, against the dense formulas."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from dense_reference import (
@@ -91,6 +93,36 @@ def test_frozen_numbers_are_the_same_everywhere(namespace, law):
     array = frozen.cache.get(drawn, namespace.xp, namespace.dtype, namespace.device)
     assert namespace.owns(array)
     np.testing.assert_array_equal(namespace.to_numpy(array), drawn.draw().astype(namespace.dtype_name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bare(af.Seeded):
+    def frozen(self, n, D):
+        return {"A": frozen.Gaussian(n, D)}
+
+    def matrix(self, n, D, A):
+        return A
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5)], ids=str)
+def test_what_is_formed_of_a_frozen_matrix_is_not_the_one_that_is_kept(namespace, shape):
+    bare, w = Bare(seed=3), namespace.asarray(np.zeros(0))
+    forms = [bare.fabricate(w, *shape).to_dense(), bare.vjp(w, *shape)[0], bare.jvp(w, *shape, w)[0]]
+    expected = frozen.Frozen(3, "A", frozen.Gaussian(*shape)).draw().astype(namespace.dtype_name)
+    for array in forms:
+        np.testing.assert_array_equal(namespace.to_numpy(array), expected)
+        assert not any(array is held for held in frozen.cache._held.values())
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_init_is_where_it_was_asked_for(namespace, bias):
+    role = af.Reconciliation(fabrication=af.LowRank(r=1), n=3, D=4, bias=bias)
+    w = role.init(rng=0, xp=namespace.xp, dtype=namespace.dtype, device=namespace.device)
+    assert namespace.owns(w)
+    assert w.dtype == namespace.dtype
+    expected = role.init(rng=0).astype(namespace.dtype_name)
+    np.testing.assert_array_equal(namespace.to_numpy(w), expected)
+    assert not bias or not np.any(expected[-3:])
 
 
 def test_init_gives_the_same_numbers_everywhere(namespace):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import arrayfab as af
 from arrayfab import frozen
-from arrayfab.fabrications import base
+from arrayfab.fabrications import seeded
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Frozen, Gaussian
 from arrayfab.roles import formula_of
@@ -144,7 +144,7 @@ def test_only_what_does_not_fit_a_tile_is_streamed():
 
 
 def test_what_is_larger_than_the_stated_size_streams_by_itself(monkeypatch):
-    assert base.CACHED_AT_MOST == 1 << 28
+    assert seeded.CACHED_AT_MOST == 1 << 28
     assert leaves(af.RandomMatrixHypernet(r=4), 16384, 16384)["T"] is Streamed
     assert leaves(af.RandomMatrixHypernet(r=4, storage="cached"), 16384, 16384)["T"] is Dense
     assert leaves(af.RandomMatrixAdaption(r=8), 1 << 20, 1 << 20)["A"] is Dense

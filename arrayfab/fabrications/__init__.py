@@ -1,6 +1,7 @@
 """Fabrications: formulas that turn a vector of learned numbers into a matrix."""
 
-from arrayfab.fabrications.base import Fabrication, Scaled, Seeded, SumOf, WithFrozen
+from arrayfab.fabrications.algebra import Scaled, SumOf, WithFrozen
+from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.dense import (
     Constant,
     DuplicatedDiagonalPadding,
@@ -12,6 +13,7 @@ from arrayfab.fabrications.dense import (
 from arrayfab.fabrications.hypernet import Hypernet, RandomMatrixHypernet
 from arrayfab.fabrications.kronecker import LPHM, DualLPHM, Hypercomplex
 from arrayfab.fabrications.lowrank import LowRank, RandomMatrixAdaption
+from arrayfab.fabrications.seeded import Seeded
 
 __all__ = [
     "LPHM",

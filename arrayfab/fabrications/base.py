@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from functools import lru_cache, partial
 from numbers import Real
 from types import ModuleType
@@ -14,18 +14,27 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab._cached import cached_property
 from arrayfab.fabrications.blueprint import blueprint, settle_sizes
-from arrayfab.frozen import Frozen, Law, checked_seed
 from arrayfab.matrix import StructuredMatrix
-from arrayfab.structures import Cost, Cotangents, Dense, Streamed, Structure, add, streamed
+from arrayfab.structures import Cost, Cotangents, Dense, Structure
 from arrayfab.structures.numbers import prime
-
-#: Frozen blocks that have more numbers than this, all together, are streamed where nothing else is said.
-CACHED_AT_MOST = 1 << 28
 
 # A field annotated so is a size: positive, or left out. Annotations may be postponed or not.
 _SIZES = ("int", "int | None", int, int | None)
+
+
+#: What is built of fabrications. It lives in a module that stands on this one, which enters it here.
+_BUILDERS: dict[str, Callable] = {}
+
+
+def builds(operation: str) -> Callable:
+    """Mark the function that an operation of fabrications calls."""
+
+    def entered(builder):
+        _BUILDERS[operation] = builder
+        return builder
+
+    return entered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +117,7 @@ class Fabrication:
             _arrays.check_shape(plan.owner, "grad_W", grad_W, shape)
             return program.pullback(*kept, grad_W)[0]
 
-        return W, fabrication_pullback
+        return plan.handed_out(W, backend), fabrication_pullback
 
     def jvp(self, w: Array, n: int, D: int, dw: Array) -> tuple[Array, Array]:
         """The dense ``W``, and its derivative in the direction ``dw``."""
@@ -118,7 +127,7 @@ class Fabrication:
         _arrays.check_shape(plan.owner, "dw", dw, tuple(arrays[0].shape))
         arrays.append(dw)
         W, dW = plan.program("jvp", partial(_jvp, plan), backend, arrays).value(*arrays)
-        return W, dW
+        return plan.handed_out(W, backend), dW
 
     def _arguments(self, w, n, D):
         """The formula at one shape, and ``w`` and the frozen matrices, checked."""
@@ -185,7 +194,7 @@ class Fabrication:
         not have, or an array of another shape, is a ValueError in the first call. `init` reckons with the
         mean square of the numbers that the seed would have given.
         """
-        return WithFrozen(inner=self, arrays=arrays)
+        return _BUILDERS["with frozen"](self, arrays)
 
     # NumPy then leaves ``array * fabrication`` to this class, which refuses it.
     __array_ufunc__ = None
@@ -193,7 +202,7 @@ class Fabrication:
     def __add__(self, other: Fabrication) -> Fabrication:
         if not isinstance(other, Fabrication):
             return NotImplemented
-        return SumOf(terms=(*_terms_of(self), *_terms_of(other)))
+        return _BUILDERS["sum"](self, other)
 
     def __radd__(self, zero: int) -> Fabrication:
         # `sum` starts from zero.
@@ -206,7 +215,7 @@ class Fabrication:
         return self + -other if isinstance(other, Fabrication) else NotImplemented
 
     def __mul__(self, scale: float) -> Fabrication:
-        return Scaled(inner=self, scale=float(scale)) if isinstance(scale, Real) else NotImplemented
+        return _BUILDERS["multiple"](self, float(scale)) if isinstance(scale, Real) else NotImplemented
 
     __rmul__ = __mul__
 
@@ -240,137 +249,9 @@ class Fabrication:
 
     def _frozen_parts(self, n: int, D: int, prefix: str) -> tuple[dict, dict]:
         """Frozen matrices, with names prefixed, and their holes."""
+        if hasattr(self, "frozen"):
+            raise TypeError(f"{self}: a fabrication with frozen blocks must derive from Seeded")
         return {}, {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Seeded(Fabrication):
-    """A fabrication with frozen blocks, which are drawn from its seed and never learned.
-
-    Parameters
-    ----------
-    seed : int
-        From 0 to ``2**64 - 1``. The same seed gives the same numbers everywhere.
-    storage : str, optional
-        ``"cached"`` keeps the frozen blocks in memory, in ``arrayfab.frozen.cache``. ``"streamed"`` draws
-        those of more than ``arrayfab.structures.streamed.TILE`` numbers anew, a tile at a time, in every
-        product, pullback and ``to_dense``, and holds one tile. Left out, blocks are cached as long as all
-        of them together have at most ``CACHED_AT_MOST`` numbers.
-    """
-
-    seed: int = 0
-    storage: str | None = field(default=None, repr=False)
-
-    def frozen(self, n: int, D: int) -> dict[str, Law]:
-        """The frozen blocks, and the law of their entries."""
-        raise NotImplementedError(f"{type(self).__name__}.frozen")
-
-    def __post_init__(self):
-        super().__post_init__()
-        object.__setattr__(self, "seed", checked_seed(str(self), self.seed))
-        if self.storage not in (None, "cached", "streamed"):
-            raise ValueError(f"{self}: storage must be 'cached', 'streamed' or None, got {self.storage!r}")
-
-    def _frozen_parts(self, n, D, prefix):
-        frozen = {name: Frozen(self.seed, name, law) for name, law in self.frozen(n, D).items()}
-        is_large = sum(matrix.size for matrix in frozen.values()) > CACHED_AT_MOST
-        streams = self.storage == "streamed" or (self.storage is None and is_large)
-        holes: dict[str, Structure] = {}
-        for name, matrix in frozen.items():
-            moment = matrix.law.moment
-            if streams and matrix.size > streamed.TILE:
-                holes[name] = Streamed(prefix + name, matrix.shape, moment)
-            else:
-                holes[name] = Dense(prefix + name, matrix.shape, is_learned=False, moment=moment)
-        return {prefix + name: matrix for name, matrix in frozen.items()}, holes
-
-
-@dataclass(frozen=True, kw_only=True)
-class SumOf(Fabrication):
-    """``ψ₁(w₁) + ψ₂(w₂) + …``, with ``w`` the vectors one after the other."""
-
-    terms: tuple[Fabrication, ...]
-
-    def __post_init__(self):
-        if not isinstance(self.terms, list | tuple) or not self.terms:
-            raise ValueError(f"SumOf: terms must hold at least one fabrication, got {self.terms!r}")
-        object.__setattr__(self, "terms", tuple(self.terms))
-        for i, term in enumerate(self.terms):
-            if not isinstance(term, Fabrication):
-                raise TypeError(f"SumOf: terms[{i}] must be a Fabrication, got {term!r}")
-
-    @cached_property
-    def holds_arrays(self):  # type: ignore[override]
-        return any(term.holds_arrays for term in self.terms)
-
-    def parts(self, n, D, prefix):
-        parts = [term.parts(n, D, f"{prefix}{i}.") for i, term in enumerate(self.terms)]
-        learned = {name: shape for part in parts for name, shape in part[0].items()}
-        frozen = {name: matrix for part in parts for name, matrix in part[1].items()}
-        return learned, frozen, add(*(part[2] for part in parts))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scaled(Fabrication):
-    """``scale · ψ(w)``."""
-
-    inner: Fabrication
-    scale: float
-
-    def __post_init__(self):
-        if not isinstance(self.inner, Fabrication):
-            raise TypeError(f"Scaled: inner must be a Fabrication, got {self.inner!r}")
-        if not (isinstance(self.scale, Real) and math.isfinite(self.scale)):
-            raise ValueError(f"{self.inner}: a scale must be finite, got {self.scale!r}")
-        object.__setattr__(self, "scale", float(self.scale))
-
-    def __mul__(self, scale: float) -> Fabrication:
-        return self.inner * (self.scale * float(scale)) if isinstance(scale, Real) else NotImplemented
-
-    __rmul__ = __mul__
-
-    @property
-    def holds_arrays(self):  # type: ignore[override]
-        return self.inner.holds_arrays
-
-    def parts(self, n, D, prefix):
-        learned, frozen, structure = self.inner.parts(n, D, prefix)
-        return learned, frozen, self.scale * structure
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class WithFrozen(Fabrication):
-    """A fabrication whose frozen blocks are, in part or all, arrays handed in.
-
-    Equal to another one that holds the very same arrays.
-    """
-
-    inner: Fabrication
-    arrays: Mapping[str, Array] = field(repr=False)
-
-    holds_arrays: ClassVar[bool] = True
-
-    def _key(self):
-        return self.inner, frozenset((name, id(array)) for name, array in self.arrays.items())
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, WithFrozen) and self._key() == other._key()
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def parts(self, n, D, prefix):
-        learned, frozen, structure = self.inner.parts(n, D, prefix)
-        for name, array in self.arrays.items():
-            if prefix + name not in frozen:
-                raise ValueError(
-                    f"{self.inner}: no frozen block {name!r}, the formula has "
-                    f"{[known.removeprefix(prefix) for known in frozen]}"
-                )
-            _arrays.backend_of(str(self.inner), name, array)
-            _arrays.check_shape(str(self.inner), name, array, frozen[prefix + name].shape)
-            frozen[prefix + name] = array
-        return learned, frozen, structure
 
 
 def _vjp(plan, backend, w, *frozen):
@@ -391,10 +272,6 @@ def _jvp(plan, backend, w, *arrays):
     W = numbers.over_batch(plan.structure.dense(numbers)[0])
     tangent = plan.structure.tangent
     return W, numbers.full(tuple(W.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
-
-
-def _terms_of(fabrication: Fabrication) -> tuple[Fabrication, ...]:
-    return fabrication.terms if isinstance(fabrication, SumOf) else (fabrication,)
 
 
 def split_evenly(owner: Fabrication, name: str, size: int, size_name: str, parts: int) -> int:

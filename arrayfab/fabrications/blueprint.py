@@ -118,6 +118,10 @@ class Blueprint:
             return parts[0]
         return numbers.xp.concat(parts, axis=-1) if parts else numbers.full(tuple(w.shape), 0.0)
 
+    def handed_out(self, W: Array, backend: Backend) -> Array:
+        """A dense form for the caller. A frozen matrix by itself is copied: nobody may write into it."""
+        return W if self.structure.learned else backend.xp.asarray(W, copy=True)
+
     def reaches(self, mean_square: float) -> bool:
         """Whether some scale of ``w`` gives the entries of the matrix that mean square."""
         low, high = (self.structure.mean_square(2.0**exponent) for exponent in _EXPONENTS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arrayfab.fabrications.base import Seeded
+from arrayfab.fabrications.seeded import Seeded
 from arrayfab.frozen import Gaussian
 from arrayfab.structures import Sigmoid, reshaped
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arrayfab.fabrications.base import Fabrication, Seeded
+from arrayfab.fabrications.base import Fabrication
+from arrayfab.fabrications.seeded import Seeded
 from arrayfab.frozen import Gaussian
 from arrayfab.structures import Diagonal
 

@@ -6,7 +6,6 @@ import hashlib
 import math
 import os
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -30,12 +29,20 @@ def checked_seed(owner: str, seed: Any) -> int:
     return int(seed)
 
 
+# Counters are of 64 bits, and each makes four entries.
+_MOST = 1 << 66
+
 _CHUNK = 1 << 14  # entries drawn at a time: what stays in a core's cache
 
 
 @dataclass(frozen=True)
 class Frozen:
     """A frozen matrix, named by what determines its numbers.
+
+    Raises
+    ------
+    ValueError
+        If the seed is no integer from 0 to ``2**64 - 1``, or the matrix has ``2**66`` entries or more.
 
     Examples
     --------
@@ -51,6 +58,10 @@ class Frozen:
 
     def __post_init__(self):
         object.__setattr__(self, "seed", checked_seed(f"Frozen {self.name!r}", self.seed))
+        if self.size >= _MOST:
+            raise ValueError(
+                f"Frozen {self.name!r}: a matrix must have fewer than 2**66 entries, got shape {self.shape}"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -119,57 +130,67 @@ class Stream:
     def __getitem__(self, run: slice) -> Array:
         like = self._like
         xp = _arrays.backend_of("Stream", "like", like).xp
-        return self._frozen.array(run.start, run.stop, xp, like.dtype, _arrays.device_of(like))
+        where = xp, like.dtype, _arrays.device_of(like)
+        return _arrays.entered(xp, _arrays.outside(xp, self._frozen.array, run.start, run.stop, *where))
 
 
 class Cache:
     """The most recently used draws, up to a number of bytes; safe to share among threads.
 
-    The last one is kept even where it alone is larger.
+    The last one is kept even where it alone is larger. Only plain arrays are kept, never what a trace or a
+    transformation made. A signal's handler may call it, or end any of its methods by an exception.
     """
 
     def __init__(self, limit: int):
         self.limit = limit
         self.renew_locks()
-        self._held: OrderedDict[Any, Array] = OrderedDict()
-        self._bytes = 0
+        self._held: dict[Any, Array] = {}  # the least recently used ones first
 
     def get(self, frozen: Frozen, xp: ModuleType, dtype: Any, device: Any) -> Array:
-        """The matrix as an array of ``xp``; drawn and moved once while it is held."""
+        """The matrix as an array of ``xp``; drawn and moved once while it is held.
+
+        Within a trace it is a constant.
+        """
         key = (frozen, xp, dtype, str(device))  # CuPy's devices have no hash
         array = self._find(key)
         if array is None:
             with self._drawing:  # one at a time, while hits go on
                 array = self._find(key)
                 if array is None:
-                    array = frozen.whole(xp, dtype, device)
+                    array = _arrays.outside(xp, frozen.whole, xp, dtype, device)
+                    if not _arrays.is_plain(array):
+                        return array
                     self._keep(key, array)
-        return array
+        return _arrays.entered(xp, array)
 
     def renew_locks(self) -> None:
         """New locks, for a process that was forked while a thread held the old ones."""
-        self._lock, self._drawing = threading.Lock(), threading.Lock()
+        self._lock, self._drawing = threading.RLock(), threading.RLock()
 
     def clear(self) -> None:
         """Forget every draw."""
         with self._lock:
             self._held.clear()
-            self._bytes = 0
 
+    # A signal's handler may run between any two steps, in the thread that holds the lock: each step is whole
+    # by itself, and none relies on what an earlier one saw.
     def _find(self, key):
         with self._lock:
-            array = self._held.get(key)
+            array = self._held.pop(key, None)
             if array is not None:
-                self._held.move_to_end(key)
+                self._held[key] = array  # as the most recently used one
             return array
 
     def _keep(self, key, array):
         with self._lock:
             self._held[key] = array
-            self._bytes += _bytes_of(key)
-            while self._bytes > self.limit and len(self._held) > 1:
-                old, _ = self._held.popitem(last=False)
-                self._bytes -= _bytes_of(old)
+            held = [(key, _bytes_of(key)) for key in list(self._held)]
+            excess = sum(size for _, size in held) - self.limit
+            for old, size in held[:-1]:
+                if excess <= 0:
+                    break
+                self._held.pop(old, None)
+                excess -= size
 
 
 def _bytes_of(key) -> int:

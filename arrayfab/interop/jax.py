@@ -13,7 +13,7 @@ from typing import Any
 
 import arrayfab
 from arrayfab._arrays import Array
-from arrayfab.fabrications.base import Scaled, SumOf, WithFrozen
+from arrayfab.fabrications import Scaled, SumOf, WithFrozen
 from arrayfab.layer import Layer
 from arrayfab.matrix import StructuredMatrix
 
@@ -76,7 +76,18 @@ def _pull(layer, kept, grad_y):
     x, w = kept
     grad_x, grad_w = layer.vjp(x, w)[1](grad_y)
     # A tuple of inputs asks for a tuple of cotangents. None, where nothing is learned, stands for zeros.
-    return jax.tree.unflatten(jax.tree.structure(x), jax.tree.leaves(grad_x)), grad_w
+    grad_x = jax.tree.unflatten(jax.tree.structure(x), jax.tree.leaves(grad_x))
+    grad_w = None if grad_w is None else _varying_as(w, grad_w)
+    return jax.tree.map(_varying_as, x, grad_x), grad_w
+
+
+def _varying_as(primal, cotangent):
+    # Inside `shard_map` a type says over which axes of the mesh an array varies, and a cotangent must have
+    # that of its array. What devices share gets the sum of theirs: so JAX transposes a sum of the two.
+    if jax.typeof(primal) == jax.typeof(cotangent):
+        return cotangent
+    _, pull = jax.vjp(lambda primal: primal + jax.numpy.zeros_like(cotangent), primal)
+    return pull(cotangent + jax.numpy.zeros_like(primal))[0]
 
 
 _by_vjp.defvjp(_keep_inputs, _pull)

@@ -1,7 +1,4 @@
-"""scikit-learn: a regressor, a classifier and a transformer whose matrices are fabricated.
-
-All three learn one vector ``w_`` by L-BFGS on arrayfab's own gradients.
-"""
+"""scikit-learn: a regressor, a classifier and a transformer that learn one ``w_`` by L-BFGS."""
 
 from __future__ import annotations
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from arrayfab.layer import Layer
+from arrayfab.ruled import vjp_of
 
 try:
     import torch
@@ -19,7 +21,8 @@ def apply(layer: Layer, x: Any, w: torch.Tensor | None = None) -> Any:
 
     All that is kept for the gradient is ``x`` and ``w``; the pullback computes the product again. It is made
     of PyTorch's operations, so second derivatives work. Forward mode and the transformations of `torch.func`
-    work too.
+    work too. Under `torch.autocast` a layer is what `torch.nn.Linear` is there: ``x`` and ``w`` are cast,
+    ``y`` has autocast's dtype, and gradients have their inputs' own.
 
     Parameters
     ----------
@@ -40,11 +43,55 @@ def apply(layer: Layer, x: Any, w: torch.Tensor | None = None) -> Any:
     >>> w.grad
     tensor([72., 72., 48., 48., 48.])
     """
-    if _forward_levels() > 1:
-        return layer(x, w)
+    if torch.compiler.is_dynamo_compiling():
+        from arrayfab.interop import _uncompiled
+
+        return _uncompiled.call(apply, layer, x, w)
     is_list = isinstance(x, list | tuple)
-    y = _Apply.apply(layer, is_list, w, *(x if is_list else (x,)))
+    xs = tuple(x) if is_list else (x,)
+    dtype = _autocast_dtype(w)
+    y = _applied(layer, is_list, w, xs) if dtype is None else _cast(layer, is_list, w, xs, dtype)
     return list(y) if isinstance(y, tuple) else y
+
+
+def _autocast_dtype(w):
+    """The dtype to which autocast casts what meets ``w``, None where it casts nothing."""
+    device = w.device.type if isinstance(w, torch.Tensor) else "meta"
+    if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
+        return None
+    return torch.get_autocast_dtype(device) if _is_cast(w) else None
+
+
+def _is_cast(tensor):
+    # Autocast leaves float64 alone.
+    return isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float64
+
+
+def _cast(layer, is_list, w, xs, dtype):
+    # Arrays that were handed in have the dtype of w: there the result alone is cast down.
+    within = w.dtype if _holds_arrays(layer) else dtype
+    w, *xs = (tensor.to(within) if _is_cast(tensor) else tensor for tensor in (w, *xs))
+    with _without_autocast(w):
+        y = _applied(layer, is_list, w, xs)
+    return tuple(part.to(dtype) for part in y) if isinstance(y, tuple) else y.to(dtype)
+
+
+def _holds_arrays(layer):
+    return getattr(layer, "holds_arrays", False) or any(map(_holds_arrays, getattr(layer, "layers", ())))
+
+
+def _without_autocast(tensor):
+    # The rules compute in the dtype of what they are given, wherever they are called.
+    device = tensor.device.type
+    is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if is_on else nullcontext()
+
+
+def _applied(layer, is_list, w, xs):
+    if _forward_levels() > 1:
+        y = layer(_packed(is_list, xs), w)
+        return tuple(y) if isinstance(y, list) else y
+    return _Apply.apply(layer, is_list, w, *xs)
 
 
 def _forward_levels():
@@ -56,7 +103,8 @@ def _forward_levels():
 
 
 def _packed(is_list, arrays):
-    return list(arrays) if is_list else arrays[0]
+    arrays = list(arrays)
+    return arrays if is_list else arrays[0]
 
 
 class _Apply(torch.autograd.Function):
@@ -77,14 +125,20 @@ class _Apply(torch.autograd.Function):
     @staticmethod
     def backward(ctx, *grads):
         w, *xs = ctx.saved_tensors
-        grad_x, grad_w = ctx.layer.vjp(_packed(ctx.is_list, xs), w)[1](_packed(ctx.gives_list, grads))
+        needs_w, *needs_x = ctx.needs_input_grad[2:]
+        wrt = "x" * any(needs_x) + "w" * needs_w
+        with _without_autocast(xs[0]):
+            _, pullback = vjp_of(ctx.layer, _packed(ctx.is_list, xs), w, wrt)
+            grad_x, grad_w = pullback(_packed(ctx.gives_list, grads))
+        grad_x = [None] * len(xs) if grad_x is None and ctx.is_list else grad_x
         return None, None, grad_w, *(grad_x if ctx.is_list else (grad_x,))
 
     @staticmethod
     def jvp(ctx, _layer, _is_list, dw, *dxs):
         w, *xs = ctx.saved_tensors
         dw, *dxs = (_zeros_if_none(d, tensor) for d, tensor in zip((dw, *dxs), (w, *xs), strict=True))
-        _, dy = ctx.layer.jvp(_packed(ctx.is_list, xs), w, _packed(ctx.is_list, dxs), dw)
+        with _without_autocast(xs[0]):
+            _, dy = ctx.layer.jvp(_packed(ctx.is_list, xs), w, _packed(ctx.is_list, dxs), dw)
         return tuple(dy) if ctx.gives_list else dy
 
 

@@ -10,8 +10,9 @@ from arrayfab._arrays import Array, Backend
 from arrayfab._cached import cached_property
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import Blueprint, Plans, blueprint
+from arrayfab.passage import Shapes
 from arrayfab.programs import regime
-from arrayfab.ruled import Ruled, Shapes
+from arrayfab.ruled import Ruled
 from arrayfab.structures import Cost, Cotangents, Dense, Numbers, Structure
 from arrayfab.structures.numbers import prime
 from arrayfab.trees import leaves, put_together
@@ -132,7 +133,8 @@ class Role(Ruled):
         shaped = _Shaped(backend, shapes, self.is_rowwise, w.ndim > 1)
         data = shaped.filled(xs)
         sizes = [tuple(array.shape[-2:]) for array in data.values()]
-        holes = tuple((regime(rows) if self.is_rowwise else rows, columns) for rows, columns in sizes)
+        # Someone who traces may have symbols of their own for sizes, which are numbers from here on.
+        holes = tuple((regime(rows) if self.is_rowwise else int(rows), int(D)) for rows, D in sizes)
         plan = formula_of(self, holes, learns_x)
         held = {name: next(frozen) for name in plan.frozen}
         return plan, Numbers(backend, {**plan.split(w, backend), **held, **data}, w), shaped

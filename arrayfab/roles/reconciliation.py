@@ -60,7 +60,7 @@ class Reconciliation(Role):
         if not self.bias:
             return w
         xp = _arrays.backend_of(str(self), "w", w).xp
-        zeros = xp.zeros((self.n,), dtype=w.dtype, device=_arrays.device_of(w))
+        zeros = xp.zeros((self.n,), dtype=w.dtype, device=options.get("device"))
         return xp.concat([w, zeros], axis=-1)
 
     def _check_inputs(self, shapes):
