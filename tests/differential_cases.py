@@ -23,7 +23,9 @@ class LeftOut(Exception):
 # More than layout.THIN on a side, so that thin products beside large ones are met.
 SIZES = [1, 1, 2, 3, 4, 4, 5, 6, 6, 8, 9, 12, 12, 16, 24, 36, 40]
 ROWS = [0, 1, 1, 2, 3, 4, 5, 7, 8, 11, 12, 16, 17, 23, 32, 45, 46, 63, 64, 91, 128, 181, 182, 300]
-MANY_ROWS = [1000, 1447, 1449, 2047, 3000]
+MANY_ROWS = [1000, 1447, 1449, 2047, 2999, 3000]
+# With many rows these are large enough for products in runs of rows.
+LARGE = [24, 36, 40]
 
 
 def divisor(rng, size):
@@ -330,6 +332,7 @@ class Case:
     layer: object
     shape: object
     seed: int
+    is_large: bool = False
 
     @property
     def takes_w_lead(self):
@@ -344,6 +347,8 @@ class Case:
 
     def leads(self, rng):
         """Leading axes of the data and of ``w``."""
+        if self.is_large:
+            return (rng.choice(MANY_ROWS),), ()
         first = self.shape[0] if isinstance(self.shape, list) else self.shape
         most = MANY_ROWS if rng.random() < 0.06 and self.where.native != np.float16 else ROWS
         rows = rng.choice(most if len(first) == 1 and rng.random() < 0.8 else ROWS[:12])
@@ -395,5 +400,11 @@ def drawn(seed: int, chosen=tuple(SHARES)) -> Case:
     if kind == 5:
         front = rng.choice([(), (), (3,)])
         shape = [(*front, rng.choice(SIZES)) for _ in range(rng.randint(1, 3))]
+    if rng.random() < 0.04:
+        n, D = rng.choice(LARGE), rng.choice(LARGE)
+        made = af.Reconciliation(
+            fabrication=fabrication(rng, n, D, 2, arrays), n=n, D=D, bias=rng.random() < 0.5
+        )
+        return Case(where, made, (D,), seed, is_large=where.native != np.float16)
     made, _ = layer(rng, shape, rng.choice([0, 0, 1, 2]), arrays)
     return Case(where, made, shape, seed)

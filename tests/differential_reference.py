@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import arrayfab as af
-from arrayfab.fabrications.base import Scaled, SumOf, WithFrozen
+from arrayfab.fabrications import Scaled, SumOf, WithFrozen
 from arrayfab.frozen import Bernoulli, Frozen, Gaussian, Rademacher, Uniform
 
 STEP = 2.0**-600  # a power of two: scaling by it rounds nothing, and its square is zero
