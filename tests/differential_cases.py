@@ -336,7 +336,10 @@ class Case:
 
     @property
     def takes_w_lead(self):
-        return not any(isinstance(each, af.Reshape) for each in flat(self.layer))
+        # Someone else's layer need not follow a batched w.
+        return not (
+            "Foreign" in repr(self.layer) or any(isinstance(each, af.Reshape) for each in flat(self.layer))
+        )
 
     def data(self, lead):
         return mapped_shapes(lambda shape: self.where.array(*lead, *shape), self.shape)
