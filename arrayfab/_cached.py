@@ -13,7 +13,7 @@ else:
         """Like `functools.cached_property` from Python 3.12 on, which takes no lock.
 
         On Python 3.11 that one holds a lock per class attribute while it computes. Formulas nest in any
-        order, so that two threads could wait for each other's. Here both compute, and the first value stays.
+        order, so that two threads could wait for each other's. Here both compute, and the last value stays.
         """
 
         def __init__(self, compute):
@@ -25,7 +25,8 @@ else:
         def __get__(self, instance, owner=None):
             if instance is None:
                 return self
-            return vars(instance).setdefault(self.name, self.compute(instance))
+            value = vars(instance)[self.name] = self.compute(instance)
+            return value
 
 
 def remembered(known: dict, key: Any, make: Callable, most: int = 64) -> Any:

@@ -185,7 +185,8 @@ class Ruled:
             if axes > self.core + 1:  # rows of rows are rows of one array
                 self._check_call(shapes, w)
                 lead = shapes[0][: -self.core]
-        elif w.ndim > 1 and self.core == axes == 1:  # which the leading axes of w stand in front of
+        elif w.ndim > 1 and self.follows_w and self.core == axes == 1:
+            # The leading axes of w come to stand in front of the row's own.
             self._check_call(shapes, w)
             row, axis = w.ndim - 1, 0
         elif self.core == 1 < axes:

@@ -106,6 +106,17 @@ def test_a_branch_without_learned_numbers_follows_a_batched_w(shape):
     assert [dy.shape for dy in dys] == [y.shape for y in ys]
 
 
+@pytest.mark.parametrize("lead", [(2,), (3, 2)])
+def test_a_plain_layer_does_not_look_at_the_leading_axes_of_w(lead):
+    x, w = np.linspace(-1, 1, 6), np.zeros((*lead, 0))
+    for layer in (af.Pointwise("tanh"), af.Sequential([af.Pointwise("tanh"), af.Reshape((6,), (2, 3))])):
+        expected, pull = layer.vjp(x)
+        y, pullback = layer.vjp(x, w)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(pullback(y)[0], pull(y)[0])
+        np.testing.assert_array_equal(layer.jvp(x, w, x, w)[1], layer.jvp(x, None, x)[1])
+
+
 X, PARALLEL = np.ones((4, 3)), af.Parallel([LOW, LOW])
 REFUSED = {
     "a direction of another dtype": (

@@ -30,6 +30,8 @@ def test_symbols_are_polynomials_in_the_number_of_rows():
             assert isinstance(made, Symbol)
             assert eval(made.text, scope) == value
     assert 2 * rows == rows + rows != 2 * int(rows)
+    assert (0 * rows, rows - rows) == (0, 0)
+    assert (3 * rows * rows + 1).at(5) == 76
     assert len({rows * 2, 2 * rows, rows}) == 2
     assert broadcast((rows, 1, 3), (4, 1)) == (rows, 4, 3)
     with pytest.raises(ValueError, match="do not broadcast"):
@@ -37,6 +39,15 @@ def test_symbols_are_polynomials_in_the_number_of_rows():
     for refused in (lambda: rows // 2, lambda: rows % 2, lambda: 1 / rows, lambda: rows**2):
         with pytest.raises(TypeError, match="is not known"):
             refused()
+
+
+def test_data_without_columns_have_a_program_too():
+    full = af.Full()
+    role = af.ParameterizedInterdependence(fabrication=full, b=2, b_prime=4, interdependence_type="instance")
+    y, pullback = role.vjp(np.ones((3, 2, 0)), np.ones(8))
+    grad_x, grad_w = pullback(np.ones((3, 4, 0)))
+    assert (y.shape, grad_x.shape) == ((3, 4, 0), (3, 2, 0))
+    np.testing.assert_array_equal(grad_w, np.zeros(8))
 
 
 def test_one_row_is_a_regime_of_its_own_and_others_lie_around_powers_of_two():

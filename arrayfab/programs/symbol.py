@@ -36,8 +36,15 @@ class Symbol(int):
         factors = ["*".join([str(c), *[ROWS] * power]) for power, c in enumerate(self.coefficients) if c]
         return f"({' + '.join(factors)})" if self.coefficients != (0, 1) else ROWS
 
+    def at(self, rows: int) -> int:
+        """Its value at a number of rows."""
+        return sum(c * rows**power for power, c in enumerate(self.coefficients))
+
     def _same_rows(self, coefficients):
-        return Symbol(tuple(coefficients), self._rows)
+        known, *others = coefficients
+        while others and not others[-1]:
+            others.pop()
+        return Symbol((known, *others), self._rows) if others else known
 
     def __mul__(self, other):
         if not isinstance(other, int):

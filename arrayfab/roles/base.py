@@ -84,7 +84,8 @@ class Role(Ruled):
         self._check_inputs([tuple(shape) for shape in shapes])
         lead = shapes[0][:-1]
         rows, times = (math.prod(lead), 1) if self.is_rowwise else (lead[-1], math.prod(lead[:-1]))
-        one = formula_of(self, tuple((rows, shape[-1]) for shape in shapes)).structure.dense_cost
+        stands = regime(rows) if self.is_rowwise else rows
+        one = formula_of(self, tuple((stands, shape[-1]) for shape in shapes)).structure.dense_cost.at(rows)
         return Cost(times * one.multiplies, times * one.moved)
 
     def init(self, **options) -> Array:

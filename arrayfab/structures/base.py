@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from arrayfab._arrays import Array
 from arrayfab._cached import cached_property
+from arrayfab.programs import Symbol
 from arrayfab.structures.numbers import Numbers
 
 
@@ -32,6 +33,10 @@ class Cost(NamedTuple):
 
     def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
         return Cost(self.multiplies + other.multiplies, self.moved + other.moved)
+
+    def at(self, rows: int) -> Cost:
+        """The cost for a number of rows, of one that is known for any number of a regime."""
+        return Cost(*(part.at(rows) if isinstance(part, Symbol) else part for part in self))
 
 
 Pullback = Callable[..., Any]

@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from uuid import uuid4
 
 from arrayfab._cached import cached_property, remembered
-from arrayfab.programs import broadcast, regime
+from arrayfab.programs import Symbol, broadcast, regime
 from arrayfab.structures import layout
 from arrayfab.structures.base import Cost, Multilinear, Structure, builds
 from arrayfab.structures.leaves import Dense, Identity
@@ -63,17 +63,19 @@ class Chain(Multilinear):
         return {}
 
     def plan(self, rows: int | None = None) -> Plan:
-        """The cheapest association, of the factors alone or behind an array of that many rows."""
+        """The cheapest association, of the factors alone or behind an array of about that many rows."""
+        rows = rows if rows is None else regime(rows)
         return remembered(self._plans, rows, lambda: read_once(associate(self.factors, rows)))
 
     def rows(self, x, numbers):
-        return self.plan(int(regime(x.shape[-2]))).run(numbers, x)
+        return self.plan(x.shape[-2]).run(numbers, x)
 
     def dense(self, numbers):
         return self.plan().run(numbers, None)
 
     def rows_cost(self, rows):
-        return self.plan(rows).cost
+        cost = self.plan(rows).cost
+        return cost if isinstance(rows, Symbol) else cost.at(rows)
 
     @property
     def dense_cost(self):

@@ -176,20 +176,27 @@ class Identity(Structure):
             return self.T.rows(gy, numbers)[0] if need_x else None
 
         n, D = self.shape
-        y = self.scale * x[..., : min(n, D)]
+        y = self._scaled(x[..., : min(n, D)])
         if n < D:
             y = numbers.xp.concat([y, numbers.full((*y.shape[:-1], D - n), 0.0)], axis=-1)
         return y, identity_rows_pullback
 
     def dense(self, numbers):
-        return self.scale * numbers.eye(*self.shape), _nothing
+        return self._scaled(numbers.eye(*self.shape)), _nothing
+
+    def _scaled(self, x):
+        return x if self.scale == 1 else self.scale * x
 
     def rows_cost(self, rows):
-        return Cost(rows * min(self.shape), rows * self.shape[1])
+        return Cost(self._multiplies(rows * min(self.shape)), rows * self.shape[1])
 
     @property
     def dense_cost(self):
-        return Cost(moved=self.shape[0] * self.shape[1])
+        size = self.shape[0] * self.shape[1]
+        return Cost(self._multiplies(size), size)
+
+    def _multiplies(self, count):
+        return 0 if self.scale == 1 else count
 
     def mean_square(self, variance):
         return self.scale * self.scale / max(self.shape)
