@@ -6,8 +6,9 @@ import random
 import re
 
 import numpy as np
-from differential_cases import SIZES, Setting, drawn, fabrication, flat, layer, mapped, mapped_shapes
-from differential_checks import Expected, Wrong, subject_of
+from differential_cases import Setting, drawn, flat, mapped, mapped_shapes
+from differential_draws import SIZES, fabrication, layer
+from differential_expected import Expected, Wrong, subject_of
 
 import arrayfab as af
 from arrayfab.gradients import mean_squared_error, softmax_cross_entropy, value_and_grad

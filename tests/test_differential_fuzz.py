@@ -8,7 +8,7 @@ import os
 import pytest
 from differential_fuzz import KINDS, run
 
-CASES = int(os.environ.get("ARRAYFAB_FUZZ_CASES", "240"))
+CASES = int(os.environ.get("ARRAYFAB_FUZZ_CASES", "200"))
 
 
 @pytest.mark.parametrize("seed", range(0, 4000, 1000))
