@@ -389,3 +389,16 @@ def test_a_formula_of_another_shape_is_refused():
 
     with raises(ValueError, "the formula has shape (4, 3), expected (3, 4)"):
         Wrong().num_parameters(3, 4)
+
+
+@pytest.mark.parametrize("size", [True, 1.0, 1 + 0j, np.float64(1.0), np.ones(1), [1]], ids=repr)
+def test_a_size_that_is_no_whole_number_is_refused_also_where_its_equal_is_known(size):
+    fabrication = af.LowRank(r=1)
+    assert fabrication.num_parameters(1, 4) == fabrication.num_parameters(np.int64(1), 4) == 5
+    message = f"LowRank(r=1): {{}} must be a positive integer, got {size!r}"
+    with raises(ValueError, message.format("n")):
+        fabrication.num_parameters(size, 4)
+    with raises(ValueError, message.format("D")):
+        fabrication.fabricate(np.ones(5), 4, size)
+    with raises(ValueError, message.format("n")):
+        fabrication.init(size, 4)

@@ -177,10 +177,18 @@ class Plans:
         self._with_arrays.clear()
 
 
-@Plans
+class Blueprints(Plans):
+    """The blueprints of fabrications, each at one shape."""
+
+    def __call__(self, fabrication: Any, n: int, D: int) -> Blueprint:
+        """The blueprint of a fabrication at one shape; built once."""
+        # Sizes are checked before one is looked up: True and 1.0 equal 1, and a list has no hash.
+        return super().__call__(fabrication, as_size(fabrication, "n", n), as_size(fabrication, "D", D))
+
+
+@Blueprints
 def blueprint(fabrication: Any, n: int, D: int) -> Blueprint:
-    """The blueprint of a fabrication at one shape; built once."""
-    n, D = as_size(fabrication, "n", n), as_size(fabrication, "D", D)
+    """The blueprint of a fabrication at one shape, which are plain integers."""
     return Blueprint(str(fabrication), *fabrication.parts(n, D, ""))
 
 
