@@ -54,6 +54,10 @@ class Backend:
         """A function of arrays, with a result of that shape."""
         return function(*arrays)
 
+    def quotient(self, a: float, b: float) -> float:
+        """``a / b``, where ``b`` may depend on the number of rows."""
+        return a / b
+
     def is_real_floating(self, dtype) -> bool:
         known = self._real_floating.get(dtype)
         if known is None:

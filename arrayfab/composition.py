@@ -50,7 +50,7 @@ class _Composed(Ruled):
                 f"{self.layers[i]}"
             )
 
-    @property
+    @cached_property
     def label(self):
         return type(self).__name__
 

@@ -41,6 +41,10 @@ def mean_squared_error(y: Array, target: Array) -> tuple[Array, Array]:
     return _squares(backend, y, target, y.dtype)
 
 
+# So many squares may be added up one after another, by a product of rows.
+_FEW = 1 << 12
+
+
 # A loss's rule takes the dtype of its arrays, since stand-ins have none.
 def _squares(backend, y, target, dtype):
     """The rule of `mean_squared_error`."""
@@ -48,18 +52,21 @@ def _squares(backend, y, target, dtype):
     _arrays.check_shape(owner, "target", target, tuple(y.shape))
     size = _count(owner, math.prod(y.shape))
     residual = _wide(xp, dtype, y) - _wide(xp, dtype, target)
-    share = residual / size
     if backend.in_loops:
         loss = backend.apply(_mean_square, (), residual)
     else:
         loss = _scaled_mean_square(xp, residual, dtype)
-    return _narrow(xp, dtype, loss), _narrow(xp, dtype, share + share)
+    return _narrow(xp, dtype, loss), _narrow(xp, dtype, residual * backend.quotient(2.0, size))
 
 
 def _mean_square(residual):
     """The mean of the squares of numbers of NumPy, which may be looked at."""
     with np.errstate(over="ignore"):
-        loss = np.add.reduce(residual * residual, axis=None) / residual.size
+        if residual.size <= _FEW:
+            numbers = residual.reshape(-1)
+            loss = numbers @ numbers / residual.size
+        else:
+            loss = np.add.reduce(residual * residual, axis=None) / residual.size
     return loss if np.isfinite(loss) else _scaled_mean_square(np, residual, residual.dtype)
 
 

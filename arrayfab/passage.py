@@ -3,56 +3,52 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend, device_of
-from arrayfab.trees import Tree, put_together, taken
+from arrayfab.trees import taken
 
 Shapes = list[tuple[int, ...]]
 
 
 class Passage(NamedTuple):
-    """How data go in and results come out.
+    """How data go in and results come out where their axes are other than a program's.
 
-    ``shapes`` are those of the data as they were given. ``lead`` are leading axes that are made one, and
-    ``row`` is where a single row gets an axis to lie along; None where nothing has to be done.
+    ``shapes`` are those of the data as they were given. Either ``lead`` are leading axes that are made one,
+    or ``row`` is where a single row gets an axis to lie along.
     """
 
     backend: Backend
     shapes: Shapes
     lead: tuple[int, ...] | None
-    row: int | None
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether anything has to be done."""
-        return self.lead is not None or self.row is not None
+    row: int
 
     def inward(self, array: Array) -> Array:
         """Data, a direction or a cotangent as the program takes it."""
         shape = tuple(array.shape)
-        if self.lead is not None and shape[: len(self.lead)] == self.lead:
-            return self.backend.reshape(array, (math.prod(self.lead), *shape[len(self.lead) :]))
-        return self._with_row(array, shape) if self.row is not None else array
+        if self.lead is None:
+            at = self.row if len(shape) > 1 else 0  # the data themselves have no other axes
+            return self.backend.reshape(array, (*shape[:at], 1, *shape[at:]))
+        if shape[: len(self.lead)] != self.lead:
+            return array
+        return self.backend.reshape(array, (math.prod(self.lead), *shape[len(self.lead) :]))
 
-    def _with_row(self, array, shape):
-        at = self.row if len(shape) > 1 else 0  # the data themselves have no other axes
-        return self.backend.reshape(array, (*shape[:at], 1, *shape[at:]))
-
-    def outward(self, ys: Sequence[Array], tree: Tree) -> Any:
-        """Results as the caller expects them, put together."""
+    def outward(self, y: Array) -> Array:
+        """A result as the caller expects it."""
         if self.lead is not None:
-            ys = [self.backend.reshape(y, (*self.lead, *y.shape[1:])) for y in ys]
-        elif self.row is not None:
-            ys = [self.backend.reshape(y, (*y.shape[: self.row], *y.shape[self.row + 1 :])) for y in ys]
-        return ys[0] if tree is None else put_together(tree, iter(ys))
+            return self.backend.reshape(y, (*self.lead, *y.shape[1:]))
+        return self.backend.reshape(y, (*y.shape[: self.row], *y.shape[self.row + 1 :]))
 
 
 def checked(owner, name, tree, given, shapes, like_name, like):
     """The arrays of cotangents or directions, alike and of the right shapes."""
-    arrays = [_arrays.native(array) for array in taken(owner, name, tree, given)]
+    is_plain = tree is None and type(given) is type(like) is np.ndarray
+    if is_plain and given.dtype is like.dtype and given.shape == shapes[0]:  # most often
+        return [given]
+    arrays = list(map(_arrays.native, taken(owner, name, tree, given)))
     for i, (array, shape) in enumerate(zip(arrays, shapes, strict=True)):
         called = name if tree is None else f"{name}[{i}]"
         _arrays.check_alike(owner, like_name, like, called, array)

@@ -75,6 +75,9 @@ class Tape(Backend):
         result = self.write(shape, f"{function.__name__}({', '.join(['{}'] * len(arrays))})", *arrays)
         return result.in_order()
 
+    def quotient(self, a, b):
+        return self.write((), "{} / {}", a, b)
+
     def _spelled(self, value, names):
         if isinstance(value, Traced) and value.tape is self:
             names.append(value.name)
