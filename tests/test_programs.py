@@ -153,6 +153,16 @@ def test_gradients_that_are_not_wanted_are_left_out(role_case, case, w_lead):
             np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-9)
 
 
+@pytest.mark.parametrize("fabrication", [af.LowRank(r=1), af.RandomMatrixAdaption(r=2)], ids=str)
+def test_what_is_asked_does_not_change_the_value(fabrication):
+    # Large enough for thin products that read the data to be one.
+    role = af.BilinearInterdependence(fabrication=fabrication, b=36)
+    x, w = np.random.default_rng(0).standard_normal((36, 40)), role.init(rng=0)
+    for wrt in ("xw", "x", "w"):
+        np.testing.assert_array_equal(role.vjp(x, w, wrt=wrt)[0], role(x, w))
+    np.testing.assert_array_equal(role.jvp(x, w, x, w)[0], role(x, w))
+
+
 def test_a_gradient_of_the_data_that_is_not_wanted_is_not_computed():
     role = af.Reconciliation(fabrication=af.Full(), n=4, D=3)
     x, w = np.ones((5, 3)), np.ones(12)

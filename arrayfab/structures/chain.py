@@ -135,12 +135,12 @@ def read_once(plan: Plan) -> Plan:
 
 
 def _thin_reads(plan: Plan) -> list[RowsOf | ColsOf]:
-    """The innermost products of a thin array with a large learned one, none inside another."""
+    """The innermost products of a thin array with a large one, none inside another."""
     inner = [read for part in plan.operands for read in _thin_reads(part)]
     if inner or plan.given or not isinstance(plan, RowsOf | ColsOf):
         return inner
     factor = plan.factor
-    is_large = isinstance(factor, Dense) and factor.learned and min(factor.shape) > layout.THIN
+    is_large = isinstance(factor, Dense) and min(factor.shape) > layout.THIN
     return [plan] if is_large and min(plan.operands[0].shape) <= layout.THIN else []
 
 
