@@ -16,7 +16,7 @@ from arrayfab.programs import broadcast
 from arrayfab.ruled import Ruled, is_ruled, vjp_of
 from arrayfab.structures import Numbers
 from arrayfab.structures.numbers import total
-from arrayfab.trees import described, leaves
+from arrayfab.trees import described
 
 
 class _Composed(Ruled):
@@ -208,7 +208,7 @@ class Parallel(_Composed):
 
     @cached_property
     def core(self):  # type: ignore[override]
-        return max(layer.core for layer in self.layers)
+        return max(getattr(layer, "core", 1) for layer in self.layers)
 
     @property
     def given(self):
@@ -216,7 +216,9 @@ class Parallel(_Composed):
 
     @property
     def inputs(self):
-        return self.layers[0].inputs
+        # That of any layer of ours; what someone else's take is not known.
+        known = [layer.inputs for layer in self.layers if hasattr(layer, "inputs")]
+        return known[0] if known else self.layers[0].inputs
 
     @property
     def outputs(self):
@@ -229,6 +231,7 @@ class Parallel(_Composed):
     def _rule(self, backend, x, w, frozen, wrt):
         pairs = [self._vjp(layer, backend, x, part, frozen, wrt) for layer, part in self._parts(w)]
         ys = [y for y, _ in pairs]
+        backend = backend or _arrays.backend_of(self.label, "x", _first(x))
         repeated = self._repeated(backend, x, ys, w)
 
         def parallel_pullback(grads):
@@ -246,14 +249,14 @@ class Parallel(_Composed):
     def _push(self, backend, x, w, dx, dw, frozen):
         parts = zip(self._parts(w), self._parts(dw), strict=True)
         pairs = [self._jvp(layer, backend, x, part, dx, dpart, frozen) for (layer, part), (_, dpart) in parts]
+        backend = backend or _arrays.backend_of(self.label, "x", _first(x))
         return tuple(self._repeated(backend, x, list(each), w) for each in zip(*pairs, strict=True))
 
     def _repeated(self, backend, x, ys, w):
         """The results, all with the leading axes of ``w``, which plain layers do not look at."""
-        if w is None or w.ndim == 1 or backend is None:
+        if w is None or w.ndim == 1:
             return ys
-        first = leaves(self.inputs, x)[0]
-        ours = tuple(first.shape[: -(self.core + 1)])
+        ours = tuple(_first(x).shape[: -(self.core + 1)])
         lead = broadcast(ours, tuple(w.shape[:-1]))
         return [
             y
@@ -261,6 +264,11 @@ class Parallel(_Composed):
             else backend.xp.broadcast_to(y, (*lead, *y.shape[len(ours) :]))
             for layer, y in zip(self.layers, ys, strict=True)
         ]
+
+
+def _first(x):
+    """One of the arrays that data consist of."""
+    return _first(x[0]) if isinstance(x, list | tuple) else x
 
 
 def _joined(backend, parts):

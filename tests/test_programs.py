@@ -212,6 +212,20 @@ def test_a_layer_of_someone_elses_is_called_in_between():
     np.testing.assert_array_equal(mixed.jvp(x, w, x, w)[1], 2 * ours.jvp(x, w, x, w)[1])
 
 
+def test_a_plain_branch_follows_a_batched_w_beside_a_layer_of_someone_elses():
+    low = af.Reconciliation(fabrication=af.LowRank(r=1), n=2, D=3)
+    both = af.Parallel([low, af.Pointwise("tanh"), Logged()])
+    x, w = 0.1 * integers(1, 4, 3), 0.1 * integers(2, 2, 5)
+    ys, pullback = both.vjp(x, w)
+    assert [y.shape for y in ys[:2]] == [(2, 4, 2), (2, 4, 3)]
+    assert both(x, w)[1].shape == both.jvp(x, w, x, w)[1][1].shape == (2, 4, 3)
+    grad_x, grad_w = pullback([np.ones_like(y) for y in ys])
+    expected = [low.vjp(x, w[i])[1](np.ones((4, 2))) for i in range(2)]
+    np.testing.assert_allclose(grad_w, [g for _, g in expected])
+    plain = 2 * (1 - np.tanh(x) ** 2) + 2.0
+    np.testing.assert_allclose(grad_x, sum(g for g, _ in expected) + plain)
+
+
 class Doubled(af.Reconciliation):
     """Someone's role that does more than its formula."""
 
