@@ -14,7 +14,7 @@ from arrayfab._cached import cached_property, remembered
 from arrayfab.fabrications.blueprint import Plans
 from arrayfab.layer import Layer
 from arrayfab.passage import Passage, Shapes, checked, like_result
-from arrayfab.programs import Interpreted, Program, broadcast, regime, regime_number, traced
+from arrayfab.programs import Interpreted, Program, broadcast, programmed, regime, regime_number, traced
 from arrayfab.trees import Tree, leaves, put_together, taken
 
 _NUMPY = _arrays.backend_of("NumPy", "an array", np.zeros(1))
@@ -245,20 +245,17 @@ class Ruled:
             known = _along(given, moving, axis, regime_number(rows))[1:]
         device = None if backend.in_loops else str(device_of(w))  # CuPy's devices have no hash
         key = (kind, w.shape, w.dtype, arrays[-1].dtype, backend, device, *known)
-        program = self._programs.get(key)
-        if program is None:
+        if key not in self._programs:
             self._check_call(shapes, w)
-            if axis is not None:
-                given = _along(given, moving, axis, regime(rows))
-            program = self._written(kind, backend, arrays, given, len(shapes))
-            remembered(self._programs, key, lambda: program, MOST_PROGRAMS)
-        return program
+        rule = self._flat_rule(kind)
 
-    def _written(self, kind, backend, arrays, shapes, count):
-        directions = slice(0, 1 + count) if kind == "jvp" else slice(0)
-        rule, likes = self._flat_rule(kind), [*arrays, *arrays[directions]]
-        program = traced(rule, backend, likes, [*shapes, *shapes[directions]], kind in WRT)
-        return program or Interpreted(rule, backend)
+        def write():
+            stands = given if axis is None else _along(given, moving, axis, regime(rows))
+            directions = slice(0, 1 + len(shapes)) if kind == "jvp" else slice(0)
+            likes, sizes = [*arrays, *arrays[directions]], [*stands, *stands[directions]]
+            return traced(rule, backend, likes, sizes, kind in WRT)
+
+        return programmed(self._programs, key, rule, backend, write, MOST_PROGRAMS)
 
     def _flat_rule(self, kind: Any) -> Callable:
         """What is asked, as a function of ``w``, data, frozen matrices and what else, one after another.

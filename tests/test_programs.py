@@ -166,7 +166,7 @@ def test_what_is_asked_does_not_change_the_value(fabrication):
 def test_a_gradient_of_the_data_that_is_not_wanted_is_not_computed():
     role = af.Reconciliation(fabrication=af.Full(), n=4, D=3)
     x, w = np.ones((5, 3)), np.ones(12)
-    lines = {wrt: role._enter(wrt, x, w).program.backward for wrt in ("xw", "w")}
+    lines = {wrt: [role._enter(wrt, x, w) for _ in range(2)][1].program.backward for wrt in ("xw", "w")}
     products = {wrt: sum("@" in line.text for line in lines[wrt]) for wrt in lines}
     assert products == {"xw": 2, "w": 1}
     with pytest.raises(ValueError, match="wrt must be one of"):
@@ -259,6 +259,7 @@ TARGETS = {
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
 def test_a_loss_is_part_of_the_program(name, dtype):
     loss, target_of = TARGETS[name]
+    programs_of.forget()
     layer = model()
     w = layer.init(rng=0).astype(dtype)
     objective = value_and_grad(layer, loss)
@@ -268,10 +269,11 @@ def test_a_loss_is_part_of_the_program(name, dtype):
         target = target.astype(dtype) if target.dtype == np.float64 else target
         y, pullback = layer.vjp(x, w)
         expected, grad_y = loss(y, target)
-        value, grad = objective(w, x, target)
-        assert (value.dtype, grad.dtype) == (dtype, dtype)
-        np.testing.assert_array_equal(value, expected)
-        np.testing.assert_array_equal(grad, pullback(grad_y)[1])
+        for _ in range(2):  # what is met once is interpreted
+            value, grad = objective(w, x, target)
+            assert (value.dtype, grad.dtype) == (dtype, dtype)
+            np.testing.assert_array_equal(value, expected)
+            np.testing.assert_array_equal(grad, pullback(grad_y)[1])
     losses = [key for key in layer._programs if callable(key[0])]
     assert losses
     assert all(isinstance(layer._programs[key], Program) for key in losses)
@@ -333,8 +335,8 @@ def test_programs_do_not_travel_with_a_layer():
 
 def test_what_is_asked_of_a_structured_matrix_runs_as_a_program():
     W = af.DualLPHM(p=2, q=2).fabricate(np.ones(24), 8, 8)
-    dense = W.to_dense()
-    for rows in COUNTS:
+    dense = [W.to_dense() for _ in range(2)][1]
+    for rows in COUNTS * 2:
         x = np.random.default_rng(rows).standard_normal((rows, 8))
         for product, expected in [
             (x @ W, x @ dense),

@@ -28,6 +28,12 @@ def results(program, arrays):
     return [y, *gradients]
 
 
+def settled(layer, *call):
+    """How a layer is entered for the second time: what is met once is interpreted."""
+    layer._enter(*call)
+    return layer._enter(*call)
+
+
 def forget():
     for made in (programs_of, formula_of):
         made.forget()
@@ -54,13 +60,13 @@ def test_every_role_of_every_variant_is_written_down_and_gives_the_same_bits(rol
     role = role_case.build(case.build(*role_case.matrix_shape))
     xs = [rng.standard_normal((2, *shape)) for shape in role_case.x_shapes]
     w = rng.standard_normal((*w_lead, role_case.length(case)))
-    entered = role._enter("xw", role_case.packed(xs), w)
+    entered = settled(role, "xw", role_case.packed(xs), w)
     assert isinstance(entered.program, Program)
     asked = results(Interpreted(role._flat_rule("xw"), NUMPY), entered.arrays)
     for a, b in zip(results(entered.program, entered.arrays), asked, strict=True):
         assert (a.dtype, a.shape) == (b.dtype, b.shape)
         np.testing.assert_array_equal(a, b)
-    value = role._enter("value", role_case.packed(xs), w)
+    value = settled(role, "value", role_case.packed(xs), w)
     assert isinstance(value.program, Program)
     np.testing.assert_array_equal(value.program.value(*value.arrays)[0], asked[0])
 
@@ -76,7 +82,7 @@ def test_programs_speak_the_standard_alone(namespace, role_case, case, w_lead):
     role = role_case.build(case.build(*role_case.matrix_shape))
     xs = [namespace.asarray(integers(i, *shape)) for i, shape in enumerate(role_case.x_shapes)]
     w = namespace.asarray(integers(9, *w_lead, role_case.length(case)))
-    entered = role._enter("xw", role_case.packed(xs), w)
+    entered = settled(role, "xw", role_case.packed(xs), w)
     rule, arrays = role._flat_rule("xw"), entered.arrays
     program = traced(rule, backend_of("test", "w", w), arrays, [tuple(array.shape) for array in arrays], True)
     assert isinstance(program, Program)
@@ -122,9 +128,19 @@ def test_programs_for_ever_new_shapes_are_not_kept_for_ever():
     assert len(role._programs) <= MOST_PROGRAMS
 
 
+def test_what_is_met_once_is_interpreted_and_gives_the_same_bits():
+    role = Reconciliation(fabrication=LowRank(r=2), n=3, D=5)
+    x, w = np.random.default_rng(0).standard_normal((8, 5)), role.init(rng=0)
+    forget()
+    entered = [role._enter("value", x, w).program for _ in range(3)]
+    assert [type(program) for program in entered] == [Interpreted, Program, Program]
+    values = [program.value(w, x)[0] for program in entered]
+    np.testing.assert_array_equal(values[0], values[1])
+
+
 def test_what_is_drawn_on_the_way_is_not_written_down():
     role = Reconciliation(fabrication=RandomMatrixAdaption(r=40, storage="streamed"), n=1 << 15, D=2)
-    assert isinstance(role._enter("value", np.ones((1, 2)), role.init(rng=0)).program, Interpreted)
+    assert isinstance(settled(role, "value", np.ones((1, 2)), role.init(rng=0)).program, Interpreted)
 
 
 def linear(xp, x, a):
@@ -362,7 +378,7 @@ def test_an_array_transposed_twice_is_the_array():
 def test_a_role_of_plain_matrices_costs_one_product_and_its_views():
     """The least that a program can be: split, reshape, multiply."""
     role = Reconciliation(fabrication=Full(), n=2, D=3)
-    program = role._enter("value", np.ones((4, 3)), np.ones(6)).program
+    program = settled(role, "value", np.ones((4, 3)), np.ones(6)).program
     lines = [line.text.partition("(")[0].partition("[")[0] for line in program.forward]
     assert lines == ["x1.shape", "x0", "reshape", "mT", "x1 @ t3"]
     assert "shape" not in program.value.__code__.co_names

@@ -12,10 +12,12 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend, is_integer
-from arrayfab._cached import remembered
 from arrayfab.frozen import Frozen, Stream, cache
-from arrayfab.programs import Interpreted, Program, regime, regime_number, traced
+from arrayfab.programs import Interpreted, Program, programmed, regime, regime_number, traced
 from arrayfab.structures import Cotangents, Numbers, Streamed, Structure
+
+#: So many programs of one formula are kept.
+MOST_PROGRAMS = 64
 
 # The variances of w among which one is sought, as powers of two.
 _EXPONENTS = (-100.0, 100.0)
@@ -64,12 +66,12 @@ class Blueprint:
             shapes[-1] = (*last[:axis], regime_number(last[axis]), *last[axis:][1:])
         known = (key, backend, w.dtype, str(_arrays.device_of(w)), *shapes)
 
-        def written():
+        def write():
             if axis is not None:
                 shapes[-1] = (*last[:axis], regime(last[axis]), *last[axis:][1:])
-            return traced(rule, backend, arrays, shapes, has_pullback) or Interpreted(rule, backend)
+            return traced(rule, backend, arrays, shapes, has_pullback)
 
-        return remembered(self._programs, known, written)
+        return programmed(self._programs, known, rule, backend, write, MOST_PROGRAMS)
 
     def checked(self, w: Array) -> Backend:
         """The backend of ``w``; TypeError or ValueError unless it holds as many numbers as it should."""

@@ -22,10 +22,10 @@ Rule = Callable[..., Any]
 
 
 class Interpreted:
-    """A rule that is asked anew in every call."""
+    """A rule that is asked anew in every call. It is settled where it cannot be written down."""
 
-    def __init__(self, rule: Rule, backend: Backend):
-        self._rule, self._backend = rule, backend
+    def __init__(self, rule: Rule, backend: Backend, is_settled: bool = False):
+        self._rule, self._backend, self.is_settled = rule, backend, is_settled
 
     def value(self, *arrays: Array) -> tuple[Array, ...]:
         return self._rule(self._backend, *arrays)
@@ -37,6 +37,25 @@ class Interpreted:
     def pullback(self, *pull_and_gs: Any) -> tuple[Array, ...]:
         pull, *gs = pull_and_gs
         return pull(*gs)
+
+
+def programmed(known: dict, key: Any, rule: Rule, backend: Backend, write: Callable, most: int) -> Any:
+    """The program under a key, which ``write`` makes when it is asked for a second time.
+
+    The first time the rule is interpreted: what is met once does not earn back what writing it down takes. So
+    it is for ever where ``write`` gives None. Where there are ``most`` programs, they are forgotten first.
+    """
+    found = known.get(key)
+    if found is None:
+        found = Interpreted(rule, backend)
+        if len(known) >= most:
+            known.clear()
+    elif isinstance(found, Interpreted) and not found.is_settled:
+        found = write() or Interpreted(rule, backend, is_settled=True)
+    else:
+        return found
+    known[key] = found
+    return found
 
 
 def traced(
