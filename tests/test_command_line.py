@@ -161,6 +161,27 @@ def test_demo_prints_the_table_and_draws_the_figure(tmp_path):
     assert figure.stat().st_size > 10_000
 
 
+PLAN = ["plan", "-n", "12", "-D", "18", "--budget", "100"]
+
+
+def test_a_bar_is_drawn_on_a_terminal_alone(monkeypatch, capsys):
+    pytest.importorskip("rich")
+    assert main(PLAN) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(PLAN) == 0
+    printed = capsys.readouterr()
+    assert "━" in printed.err
+    assert "━" not in printed.out
+
+
+def test_a_plan_needs_no_rich(monkeypatch, capsys):
+    for name in ("rich.console", "rich.progress"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(PLAN) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_missing_namespace_is_one_clear_line():
     try:
         import cupy  # noqa: F401
