@@ -181,10 +181,7 @@ def _bar(total: int | None = None):
 
 
 def _namespace(name: str):
-    module = _import(_NAMESPACES[name], "choose another --namespace")
-    if name == "jax":  # L-BFGS works in float64, which JAX has to be asked for
-        importlib.import_module("jax").config.update("jax_enable_x64", True)
-    return module
+    return _import(_NAMESPACES[name], "choose another --namespace")
 
 
 def _print_outcomes(outcomes) -> None:
