@@ -19,7 +19,7 @@ from arrayfab import _arrays
 from arrayfab.tables import printable, show
 
 _NAMESPACES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.numpy"}
-#: No whole number is larger: a search for the divisors of a size then takes a tenth of a second.
+#: No whole number is larger.
 _LARGEST = 1 << 40
 
 
@@ -149,37 +149,39 @@ def _demo(arguments: argparse.Namespace) -> None:
     for name in ("sklearn", "scipy", "matplotlib", "rich"):
         _import(name, "the demo needs: pip install 'arrayfab[demo]'")
     xp = _arrays.namespace(_namespace(arguments.namespace))
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     from arrayfab import demo
 
-    data, outcomes = demo.digits(arguments.seed), []
-    columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=arguments.iterations * len(demo.VARIANTS))
+    data, outcomes, iterations = demo.digits(arguments.seed), [], arguments.iterations
+    with _bar(iterations * len(demo.VARIANTS)) as update:
         for i, variant in enumerate(demo.VARIANTS):
-            progress.update(task, description=variant.name, completed=i * arguments.iterations)
+            update(description=variant.name, completed=i * iterations)
             outcomes.append(
                 demo.train(
-                    variant,
-                    data,
-                    xp,
-                    arguments.iterations,
-                    arguments.seed,
-                    on_iteration=lambda: progress.advance(task),
+                    variant, data, xp, iterations, arguments.seed, on_iteration=partial(update, advance=1)
                 )
             )
-        progress.update(task, description="", completed=arguments.iterations * len(demo.VARIANTS))
+        update(description="", completed=iterations * len(demo.VARIANTS))
     _print_outcomes(outcomes)
     _draw(partial(demo.figure, outcomes), arguments.figure)
 
 
+@contextlib.contextmanager
+def _bar(total: int | None = None):
+    """What moves a bar on standard error, drawn where that is a terminal and rich is installed."""
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    except ImportError:
+        yield lambda **_: None
+        return
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield partial(progress.update, progress.add_task("", total=total))
+
+
 def _namespace(name: str):
-    module = _import(_NAMESPACES[name], "choose another --namespace")
-    if name == "jax":  # L-BFGS works in float64, which JAX has to be asked for
-        importlib.import_module("jax").config.update("jax_enable_x64", True)
-    return module
+    return _import(_NAMESPACES[name], "choose another --namespace")
 
 
 def _print_outcomes(outcomes) -> None:
@@ -218,9 +220,16 @@ def _bench(arguments: argparse.Namespace) -> None:
 def _plan(arguments: argparse.Namespace) -> None:
     target = None if arguments.target is None else _matrix_in(arguments.target)
     n, D = (1024, 1024) if target is None else target.shape
-    plan = af.plan(
-        arguments.n or n, arguments.D or D, arguments.budget, target, rows=arguments.rows, each=arguments.each
-    )
+    with _bar() as update:
+        plan = af.plan(
+            arguments.n or n,
+            arguments.D or D,
+            arguments.budget,
+            target,
+            rows=arguments.rows,
+            each=arguments.each,
+            on_line=lambda done, total: update(completed=done, total=total),
+        )
     show(plan.title, plan.header, plan.table())
     if arguments.figure is not None:
         _draw(plan.figure, arguments.figure)

@@ -120,11 +120,12 @@ def train(
     seed: int = 0,
     on_iteration: Callable[[], object] = lambda: None,
 ) -> Outcome:
-    """Fit a variant by L-BFGS on arrayfab's own gradients, with arrays of ``xp``."""
+    """Fit a variant by L-BFGS on arrayfab's own gradients, with arrays of ``xp`` in float32."""
     from scipy.optimize import minimize
 
     model = variant.model()
-    x, t, x_test, t_test = (_arrays.from_host(part, xp, None, None) for part in data)
+    x, x_test = (_arrays.from_host(images, xp, xp.float32, None) for images in data[::2])
+    t, t_test = (_arrays.from_host(labels, xp, None, None) for labels in data[1::2])
     start = time.perf_counter()
     fit = minimize(
         _decayed(scipy_objective(model, softmax_cross_entropy, x, t), DECAY),

@@ -2,12 +2,12 @@
 
 Where a closed form gives the nearest matrix of all, it is taken: projections, the truncated SVD (C. Eckart,
 G. Young, 1936) and the rank-one approximation of the rearranged matrix (C. Van Loan, N. Pitsianis, 1993).
-Elsewhere steps that are exact in one factor alternate, or Gauss–Newton is run, and a local optimum is found.
+Elsewhere steps that are exact in one factor alternate, with momentum (Y. Nesterov, 1983), or Gauss–Newton is
+run, and a local optimum is found.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
@@ -18,12 +18,22 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab import fabrications as fab
 from arrayfab._arrays import Array
+from arrayfab.approximation import (
+    Target,
+    alternated,
+    factors,
+    factors_of,
+    longest,
+    ratio,
+    settled,
+    truncated,
+)
 from arrayfab.fabrications import Fabrication
 from arrayfab.fabrications.blueprint import blueprint
+from arrayfab.frozen import Stream
 from arrayfab.roles import Reconciliation
 
-_ROUNDS = 500  # of alternation, at most
-_STILL = 1e-14  # a factor that moves by no more of its length has settled
+_RUN = 1 << 13  # rows of a last layer that are reduced at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,23 +80,33 @@ def fit(fabrication: Fabrication, target: Array) -> Fit:
     >>> round(found.error**2, 12), found.is_optimal  # the squared singular values left out
     (5.0, True)
     """
+    return fitter(target)(fabrication)
+
+
+def fitter(target: Array) -> Callable[[Fabrication], Fit]:
+    """`fit` to one target, whose decompositions all fits share."""
     xp = _arrays.check_real_floating("fit", "target", target).xp
     if target.ndim != 2:
         raise ValueError(f"fit: target must have shape (n, D), got {tuple(target.shape)}")
     n, D = target.shape
-    fabrication.num_parameters(n, D)  # whose error names the size that does not fit
     numbers = on_host(target)
     if not np.all(np.isfinite(numbers)):
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(numbers))[0])
         raise ValueError(f"fit: target must be finite, got {numbers[at]} at {at}")
-    if not np.any(numbers) and blueprint(fabrication, n, D).structure.zeroing:
-        # One factor alone is zero: were they all, no gradient would lead away.
-        w, is_optimal = fabrication.init(n, D, rng=0, zero=True), True
-    else:
-        w, is_optimal = _nearest(fabrication, numbers)
-    w = _arrays.from_host(w, xp, target.dtype, _arrays.device_of(target))
-    W = fabrication.fabricate(on_host(w), n, D).to_dense()
-    return Fit(w, float(np.linalg.norm(W - numbers)), is_optimal)
+    is_zero, shared = not np.any(numbers), Target(numbers)
+
+    def fitted(fabrication):
+        fabrication.num_parameters(n, D)  # whose error names the size that does not fit
+        if is_zero and blueprint(fabrication, n, D).structure.zeroing:
+            # One factor alone is zero: were they all, no gradient would lead away.
+            w, is_optimal = fabrication.init(n, D, rng=0, zero=True), True
+        else:
+            w, is_optimal = _nearest(fabrication, shared)
+        w = _arrays.from_host(w, xp, target.dtype, _arrays.device_of(target))
+        W = fabrication.fabricate(on_host(w), n, D).to_dense()
+        return Fit(w, float(np.linalg.norm(W - numbers)), is_optimal)
+
+    return fitted
 
 
 def on_host(array: Array) -> np.ndarray:
@@ -103,7 +123,7 @@ class _Nearest(NamedTuple):
 
 
 @singledispatch
-def _nearest(fabrication: Fabrication, target: np.ndarray) -> _Nearest:
+def _nearest(fabrication: Fabrication, target: Target) -> _Nearest:
     """Without a closed form: linear least squares for what is linear in ``w``, else Gauss–Newton."""
     n, D = target.shape
     structure = blueprint(fabrication, n, D).structure
@@ -111,7 +131,7 @@ def _nearest(fabrication: Fabrication, target: np.ndarray) -> _Nearest:
         return _Nearest(np.zeros(0), True)
     from arrayfab.interop.scipy import load, residuals
 
-    fun, jac = residuals(Reconciliation(fabrication=fabrication, n=n, D=D), np.eye(D), target.T)
+    fun, jac = residuals(Reconciliation(fabrication=fabrication, n=n, D=D), np.eye(D), target.numbers.T)
     if structure.degree == 1:
         zero, lsmr = np.zeros(fabrication.num_parameters(n, D)), load("scipy.sparse.linalg").lsmr
         options = {"atol": 1e-14, "btol": 1e-14, "conlim": 0, "maxiter": 10 * len(zero)}
@@ -128,82 +148,85 @@ def _nearest(fabrication: Fabrication, target: np.ndarray) -> _Nearest:
 def _(fabrication: fab.Scaled, target):
     if not fabrication.scale:
         return _Nearest(np.zeros(fabrication.num_parameters(*target.shape)), True)
-    return _nearest(fabrication.inner, target / fabrication.scale)
+    return _nearest(fabrication.inner, Target(target.numbers / fabrication.scale))
 
 
 @_nearest.register
 def _(fabrication: fab.Full, target):
-    return _Nearest(target.reshape(-1), True)
+    return _Nearest(target.numbers.reshape(-1), True)
 
 
 @_nearest.register
 def _(fabrication: fab.Masked, target):
-    mask = fabrication.fabricate(np.ones(target.size), *target.shape).to_dense()
-    return _Nearest((target * mask).reshape(-1), True)
+    mask = fabrication.fabricate(np.ones(target.numbers.size), *target.shape).to_dense()
+    return _Nearest((target.numbers * mask).reshape(-1), True)
 
 
 @_nearest.register
 def _(fabrication: fab.DuplicatedPadding, target):
     p, q = fabrication.p, fabrication.q or fabrication.p
-    return _Nearest(_rearranged(target, p, q).mean(axis=0), True)
+    return _Nearest(target.rearranged(p, q).mean(axis=0), True)
 
 
 @_nearest.register
 def _(fabrication: fab.DuplicatedDiagonalPadding, target):
     p = fabrication.p
-    return _Nearest(_rearranged(target, p, p)[:: p + 1].mean(axis=0), True)
+    return _Nearest(target.rearranged(p, p)[:: p + 1].mean(axis=0), True)
 
 
 @_nearest.register
 def _(fabrication: fab.LowRank, target):
-    return _Nearest(_joined(*_factors(target, fabrication.r)), True)
+    return _Nearest(_joined(*factors(target.svd, fabrication.r)), True)
 
 
 @_nearest.register
 def _(fabrication: fab.Hypercomplex, target):
     p, q, _, _ = fabrication._sizes(*target.shape)
-    return _Nearest(_joined(*_factors(_rearranged(target, p, q), 1)), True)
+    return _Nearest(_joined(*target.outer(p, q)), True)
 
 
 @_nearest.register
 def _(fabrication: fab.LPHM, target):
     p, q, s, t = fabrication._sizes(*target.shape)
-    a, b = _alternated(
-        _rearranged(target, p, q), lambda a: a, lambda b: _truncated(b.reshape(s, t), fabrication.r)
-    )
+    r = fabrication.r
+    a, b = alternated(target, p, q, lambda a: a, lambda b: truncated(b.reshape(s, t), r))
     # The rank does not bind where the second factor could not have a higher one.
-    return _Nearest(_joined(a, *_factors(b.reshape(s, t), fabrication.r)), fabrication.r >= min(s, t))
+    return _Nearest(_joined(a, *factors_of(b.reshape(s, t), r)), r >= min(s, t))
 
 
 @_nearest.register
 def _(fabrication: fab.DualLPHM, target):
     r, (p, q, s, t) = fabrication.r, fabrication._sizes(*target.shape)
-    a, b = _alternated(
-        _rearranged(target, p, q),
-        lambda a: _truncated(a.reshape(p, q), r),
-        lambda b: _truncated(b.reshape(s, t), r),
+    a, b = alternated(
+        target, p, q, lambda a: truncated(a.reshape(p, q), r), lambda b: truncated(b.reshape(s, t), r)
     )
-    factors = *_factors(a.reshape(p, q), r), *_factors(b.reshape(s, t), r)
-    return _Nearest(_joined(*factors), r >= max(min(p, q), min(s, t)))
+    blocks = *factors_of(a.reshape(p, q), r), *factors_of(b.reshape(s, t), r)
+    return _Nearest(_joined(*blocks), r >= max(min(p, q), min(s, t)))
 
 
 @_nearest.register
 def _(fabrication: fab.RandomMatrixAdaption, target):
-    # ‖Λ₁ A Λ₂ Bᵀ − M‖² is quadratic in each diagonal.  With K = Bᵀ B and Y = M B, row i of it is least for
-    # λ₁ᵢ = (aᵢ∘λ₂)·yᵢ / (aᵢ∘λ₂) K (aᵢ∘λ₂), and λ₂ solves ((Aᵀ Λ₁² A) ∘ K) λ₂ = (A ∘ Y)ᵀ λ₁.
-    A, B = (frozen.draw() for frozen in blueprint(fabrication, *target.shape).frozen.values())
-    K, Y = B.T @ B, target @ B
-    # Λ₂ nearly is the direction in which the rows of A ∘ (M B K⁻¹) are longest, since A² varies around one.
-    second = np.linalg.svd(A * (Y @ np.linalg.pinv(K)), full_matrices=False)[2][0]
-    for _ in range(_ROUNDS):
-        before, scaled = second, A * second
-        first = _ratio(np.sum(scaled * Y, axis=1), np.sum((scaled @ K) * scaled, axis=1))
-        normal = ((A * first[:, None] ** 2).T @ A) * K
+    # ‖Λ₁ A Λ₂ Bᵀ − M‖² is quadratic in each diagonal.  With K = Bᵀ B and Y = A ∘ (M B), row i of it is least
+    # for λ₁ᵢ = yᵢ·λ₂ / (aᵢ∘λ₂) K (aᵢ∘λ₂), and λ₂ solves ((Aᵀ Λ₁² A) ∘ K) λ₂ = Yᵀ λ₁.
+    A, B = _drawn(fabrication, target.shape).values()
+    K, Y = B.T @ B, A * (target.numbers @ B)
+
+    def best_first(second):
+        scaled = A * second
+        return ratio(Y @ second, np.sum((scaled @ K) * scaled, axis=1))
+
+    def step(second):
+        first = best_first(second)
+        scaled, aim = A * first[:, None], Y.T @ first
+        normal = (scaled.T @ scaled) * K
         ridge = np.finfo(np.float64).eps * np.trace(normal) / len(normal) or 1.0  # nothing but rounding
-        second = np.linalg.solve(normal + ridge * np.eye(len(normal)), (A * Y).T @ first)
-        if np.linalg.norm(second - before) <= _STILL * np.linalg.norm(second):
-            break
-    return _Nearest(_joined(first, second), False)
+        second = np.linalg.solve(normal + ridge * np.eye(len(normal)), aim)
+        return second, aim @ second
+
+    # Λ₂ nearly is the direction in which the rows of A ∘ (M B K⁻¹) are longest, since A² varies around one.
+    rows = A * (target.numbers @ (B @ np.linalg.pinv(K, hermitian=True)))
+    second = settled(step, longest(rows)[0], target)
+    return _Nearest(_joined(best_first(second), second), False)
 
 
 @_nearest.register
@@ -216,70 +239,40 @@ def _(fabrication: fab.RandomMatrixHypernet, target):
     return _nearest(*_reduced(fabrication, target, "T"))
 
 
-def _reduced(fabrication: Fabrication, target: np.ndarray, last: str, offset: str | None = None):
+def _reduced(fabrication: Fabrication, target: Target, last: str, offset: str | None = None):
     """The same network with fewer outputs, and their target, at the same error up to a constant.
 
     The last layer is linear: ``‖V h + c − m‖² = ‖R h − Qᵀ (m − c)‖² + constant``, where ``V = Q R``.
     """
-    frozen = blueprint(fabrication, *target.shape).frozen
-    Q, R = np.linalg.qr(frozen[last].draw())
-    numbers, given = target.reshape(-1), {last: R}
+    frozen = _drawn(fabrication, target.shape)
+    numbers = target.numbers.reshape(-1)
     if offset:
-        numbers = numbers - frozen[offset].draw()[0]
-        given[offset] = np.zeros((1, len(R)))
+        numbers = numbers - frozen[offset][0]
+    R, aim = _triangle(frozen[last], numbers)
+    given = {last: R, offset: np.zeros_like(aim)} if offset else {last: R}
     # Its other frozen blocks are the same, since they depend on neither n nor D.
-    return fabrication.with_frozen(**given), (Q.T @ numbers)[None, :]
+    return fabrication.with_frozen(**given), Target(aim)
 
 
-def _rearranged(target: np.ndarray, p: int, q: int) -> np.ndarray:
-    """The ``p q`` blocks of a matrix, each as a row: that of ``A ⊗ B`` is ``vec(A) vec(B)ᵀ``."""
-    n, D = target.shape
-    blocks = target.reshape(p, n // p, q, D // q).transpose(0, 2, 1, 3)
-    return blocks.reshape(p * q, -1)
+def _triangle(V, y):
+    """``R`` and, as a row, ``Qᵀ y`` for ``V = Q R``, a run of rows at a time: ``Q`` is never formed."""
+    width = V.shape[1]
+    both = np.zeros((0, width + 1))
+    for start in range(0, len(V), _RUN):
+        run = slice(start, start + _RUN)
+        both = np.linalg.qr(np.vstack([both, np.column_stack([V[run], y[run]])]), mode="r")
+    return both[:width, :-1], both[:width, -1:].T
 
 
-def _factors(matrix: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:
-    """``A`` of ``r`` columns and ``Bᵀ`` of ``r`` rows, equally long, with the product nearest to a matrix.
-
-    Columns of ``A`` beyond the matrix's own rank are random, and meet rows of zeros: where both are zero, no
-    gradient would ever bring them into use.
-    """
-    (n, D), eps = matrix.shape, np.finfo(np.float64).eps
-    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
-    rank = min(r, int(np.count_nonzero(s > max(n, D) * eps * s[0])))
-    root = np.sqrt(s[:rank])
-    A, Bt = u[:, :rank] * root, root[:, None] * vt[:rank]
-    length = root[-1] if rank else 1.0
-    unused = length / math.sqrt(n) * np.random.default_rng(0).standard_normal((n, r - rank))
-    return np.concatenate([A, unused], axis=1), np.pad(Bt, ((0, r - rank), (0, 0)))
-
-
-def _truncated(matrix: np.ndarray, r: int) -> np.ndarray:
-    """The nearest matrix of rank ``r``, as a vector."""
-    A, Bt = _factors(matrix, r)
-    return (A @ Bt).reshape(-1)
-
-
-def _alternated(matrix: np.ndarray, constrain_a: Callable, constrain_b: Callable):
-    """Vectors whose outer product is near a matrix, each within a set of matrices of some rank.
-
-    For a given ``b``, ``‖a bᵀ − M‖² = ‖b‖² ‖a − M b / ‖b‖²‖² + constant``, so that the best ``a`` is the
-    truncation of ``M b / ‖b‖²``; and likewise the best ``b``. The start is best without the ranks.
-    """
-    _, b = _factors(matrix, 1)
-    b = constrain_b(b[0])
-    for _ in range(_ROUNDS):
-        before = b
-        a = constrain_a(_ratio(matrix @ b, b @ b))
-        b = constrain_b(_ratio(a @ matrix, a @ a))
-        if np.linalg.norm(b - before) <= _STILL * np.linalg.norm(b):
-            break
-    return a, b
-
-
-def _ratio(above, below):
-    """``above / below``, zero where ``below`` is."""
-    return np.divide(above, below, out=np.zeros_like(above), where=np.asarray(below) > 0)
+def _drawn(fabrication: Fabrication, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+    """The frozen matrices, those that products will use as well where they are kept at all."""
+    plan = blueprint(fabrication, *shape)
+    w = np.zeros(plan.size)
+    arrays = plan.frozen_arrays(w, plan.checked(w))
+    return {
+        name: plan.frozen[name].draw() if isinstance(array, Stream) else array
+        for name, array in zip(plan.frozen, arrays, strict=True)
+    }
 
 
 def _joined(*blocks: np.ndarray) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from arrayfab import fabrications as fab
 from arrayfab._arrays import Array
 from arrayfab.fabrications import Fabrication
 from arrayfab.fabrications.blueprint import as_size, blueprint
-from arrayfab.fitting import Fit, fit, on_host
+from arrayfab.fabrications.sizes import divisors
+from arrayfab.fitting import Fit, fitter, on_host
 from arrayfab.tables import as_text
 
 HEADER = ("fabrication", "l", "multiplies / row", "frozen", "bytes / row", "rank", "error", "fit")
@@ -141,7 +143,16 @@ class Plan:
         return variants
 
 
-def plan(n: int, D: int, budget: int, target: Array | None = None, *, rows: int = 32, each: int = 3) -> Plan:
+def plan(
+    n: int,
+    D: int,
+    budget: int,
+    target: Array | None = None,
+    *,
+    rows: int = 32,
+    each: int = 3,
+    on_line: Callable[[int, int], object] = lambda done, total: None,
+) -> Plan:
     """The fabrications of an ``n × D`` matrix that need no more than ``budget`` learned numbers.
 
     Of every variant at most ``each`` choices of hyper-parameters are listed: the highest rank ``r`` that
@@ -163,6 +174,8 @@ def plan(n: int, D: int, budget: int, target: Array | None = None, *, rows: int 
         Rows of the data of a call, over which the work of forming a matrix is shared.
     each : int
         The most lines of one variant.
+    on_line : callable, optional
+        ``on_line(done, total)`` is called after every line, with how many there are so far and will be.
 
     Returns
     -------
@@ -192,34 +205,41 @@ def plan(n: int, D: int, budget: int, target: Array | None = None, *, rows: int 
     if target is not None:
         _arrays.check_real_floating("plan", "target", target)
         _arrays.check_shape("plan", "target", target, (n, D))
-    choices = _choices(n, D, budget, each)
+    line_of = partial(_line, n=n, D=D, rows=rows) if target is None else _fitting(target, rows)
+    lines, choices = [], list(_choices(n, D, budget, each))
+    for choice in choices:
+        lines.append(line_of(choice))
+        on_line(len(lines), len(choices))
     if target is None:
-        return Plan(n, D, budget, rows, tuple(_line(choice, None, n, D, rows) for choice in choices))
-    lines = [_fitted(choice, n, D, rows, target) for choice in choices]
+        return Plan(n, D, budget, rows, tuple(lines))
     lines.sort(key=lambda line: (line.error, line.l))
     return Plan(n, D, budget, rows, tuple(lines), float(np.linalg.norm(on_host(target))))
 
 
-def _fitted(choice: Fabrication, n: int, D: int, rows: int, target: Array) -> Line:
-    numbers = on_host(target)
-    if isinstance(choice, fab.Hypernet | fab.RandomMatrixHypernet):
-        return _line(*_fitted_with_scale(choice, numbers, target), n, D, rows)
-    if isinstance(choice, fab.Constant):
-        choice = fab.Constant(c=float(np.mean(numbers)))
-    return _line(choice, fit(choice, target), n, D, rows)
-
-
-def _fitted_with_scale(hypernet, numbers: np.ndarray, target: Array) -> tuple[Fabrication, Fit]:
+def _fitting(target: Array, rows: int) -> Callable[[Fabrication], Line]:
+    """What makes a line of a choice, fitted to a target."""
+    numbers, fit = on_host(target), fitter(target)
     n, D = numbers.shape
-    usual = blueprint(hypernet, n, D).structure.mean_square(1.0 / hypernet.l)
-    found = fit(float(np.sqrt(np.mean(numbers**2) / usual)) * hypernet, target)
-    # ‖s W − M‖ is least for s = ⟨W, M⟩ / ⟨W, W⟩.
-    W = hypernet.fabricate(on_host(found.w), n, D).to_dense()
-    scale = float(np.sum(W * numbers) / np.sum(W * W))
-    return scale * hypernet, replace(found, error=float(np.linalg.norm(scale * W - numbers)))
+
+    def scaled_fit(hypernet):
+        usual = blueprint(hypernet, n, D).structure.mean_square(1.0 / hypernet.l)
+        found = fit(float(np.sqrt(np.mean(numbers**2) / usual)) * hypernet)
+        # ‖s W − M‖ is least for s = ⟨W, M⟩ / ⟨W, W⟩.
+        W = hypernet.fabricate(on_host(found.w), n, D).to_dense()
+        scale = float(np.sum(W * numbers) / np.sum(W * W))
+        return scale * hypernet, replace(found, error=float(np.linalg.norm(scale * W - numbers)))
+
+    def line_of(choice):
+        if isinstance(choice, fab.Hypernet | fab.RandomMatrixHypernet):
+            return _line(*scaled_fit(choice), n=n, D=D, rows=rows)
+        if isinstance(choice, fab.Constant):
+            choice = fab.Constant(c=float(np.mean(numbers)))
+        return _line(choice, fit(choice), n=n, D=D, rows=rows)
+
+    return line_of
 
 
-def _line(fabrication: Fabrication, fitted: Fit | None, n: int, D: int, rows: int) -> Line:
+def _line(fabrication: Fabrication, fitted: Fit | None = None, *, n: int, D: int, rows: int) -> Line:
     frozen = sum(matrix.size for matrix in blueprint(fabrication, n, D).frozen.values())
     cost, l = fabrication.cost(n, D, rows), fabrication.num_parameters(n, D)  # noqa: E741
     moved = l + frozen + rows * (n + D) + cost.moved
@@ -258,7 +278,7 @@ def _choices(n: int, D: int, budget: int, each: int) -> Iterator[Fabrication]:
     yield from (fab.Constant(), fab.Eye())
     if n * D <= budget:
         yield from (fab.Full(), fab.Masked())
-    pairs = list(itertools.product(_divisors(n), _divisors(D)))
+    pairs = list(itertools.product(_some(divisors(n)), _some(divisors(D))))
 
     def best(choices: Iterable[Fabrication]) -> list[Fabrication]:
         # By their blocks: a formula at this shape is made for those that are listed.
@@ -267,7 +287,7 @@ def _choices(n: int, D: int, budget: int, each: int) -> Iterator[Fabrication]:
         return [choice[2] for choice in sorted(fitting, key=lambda choice: choice[:2], reverse=True)[:each]]
 
     yield from best(fab.DuplicatedPadding(p=p, q=q) for p, q in pairs)
-    yield from best(fab.DuplicatedDiagonalPadding(p=p) for p in _divisors(math.gcd(n, D)))
+    yield from best(fab.DuplicatedDiagonalPadding(p=p) for p in _some(divisors(math.gcd(n, D))))
     # A product of two factors of this rank has as many numbers as they have.
     useful = n * D // (n + D)
     yield from (fab.LowRank(r=r) for r in _halved(min(budget // (n + D), useful), each))
@@ -298,10 +318,8 @@ def _halved(largest: int, each: int) -> list[int]:
     return [largest >> i for i in range(min(each, max(largest, 0).bit_length()))]
 
 
-def _divisors(size: int) -> list[int]:
-    """The divisors of a size in order; where they are very many, some of them, evenly spread."""
-    small = [divisor for divisor in range(1, math.isqrt(size) + 1) if size % divisor == 0]
-    found = sorted({*small, *(size // divisor for divisor in small)})
+def _some(found: list[int]) -> list[int]:
+    """All of them; where they are very many, some of them, evenly spread."""
     if len(found) <= _DIVISORS_AT_MOST:
         return found
     return [found[i * (len(found) - 1) // (_DIVISORS_AT_MOST - 1)] for i in range(_DIVISORS_AT_MOST)]

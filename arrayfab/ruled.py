@@ -170,7 +170,8 @@ class Ruled:
 
     @cached_property
     def _programs(self) -> dict:
-        return programs_of(self)
+        # A program may know its layer: one with arrays handed in would never be freed.
+        return {} if self.holds_arrays else programs_of(self)
 
     def _left(self, ys: Sequence[Array], passage: Passage | None) -> Any:
         """Results as the caller expects them, put together."""

@@ -10,6 +10,7 @@ import pytest
 from special_files import put
 
 import arrayfab as af
+from arrayfab import demo
 from arrayfab.__main__ import main
 
 
@@ -159,6 +160,35 @@ def test_demo_prints_the_table_and_draws_the_figure(tmp_path):
     assert "the five functions" in result.stdout
     assert f"figure: {figure}" in result.stdout
     assert figure.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("variant", demo.VARIANTS, ids=lambda variant: variant.name)
+def test_the_demo_trains_in_float32(variant):
+    pytest.importorskip("sklearn")
+    outcome = demo.train(variant, demo.digits(), np, iterations=30)
+    assert outcome.fusion.dtype == np.float32
+    assert outcome.train_accuracy > 0.8
+
+
+PLAN = ["plan", "-n", "12", "-D", "18", "--budget", "100"]
+
+
+def test_a_bar_is_drawn_on_a_terminal_alone(monkeypatch, capsys):
+    pytest.importorskip("rich")
+    assert main(PLAN) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(PLAN) == 0
+    printed = capsys.readouterr()
+    assert "━" in printed.err
+    assert "━" not in printed.out
+
+
+def test_a_plan_needs_no_rich(monkeypatch, capsys):
+    for name in ("rich.console", "rich.progress"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(PLAN) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_missing_namespace_is_one_clear_line():

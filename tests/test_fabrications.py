@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import arrayfab as af
-from arrayfab.fabrications.base import nearest_factor
 from arrayfab.fabrications.blueprint import blueprint
+from arrayfab.fabrications.sizes import nearest_factor
 from arrayfab.frozen import Gaussian
 from arrayfab.structures import Diagonal
 

@@ -11,8 +11,9 @@ from refusals import assert_refused
 from scipy.optimize import least_squares, minimize
 
 import arrayfab as af
+from arrayfab.approximation import Target
 from arrayfab.fabrications.blueprint import blueprint
-from arrayfab.fitting import fit
+from arrayfab.fitting import _reduced, fit
 
 N, D = 12, 18
 LINEAR = [
@@ -214,7 +215,8 @@ import sys
 sys.modules["scipy"] = None
 import numpy as np, arrayfab as af
 from arrayfab.fabrications.blueprint import blueprint
-from arrayfab.fitting import fit
+from arrayfab.approximation import Target
+from arrayfab.fitting import _reduced, fit
 fit(af.LPHM(p=2, q=2), np.ones((4, 4)))
 try:
     fit({formula}, np.ones((4, 4)))
@@ -223,3 +225,41 @@ except ImportError as error:
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout == "SciPy is needed: pip install 'arrayfab[scipy]'\n"
+
+
+def plain_alternation(target, p, q, r, rounds):
+    """The error of ``A ⊗ B`` with ``B`` of rank ``r`` after so many steps, each exact in one factor."""
+    n, D = target.shape
+    blocks = [block.reshape(-1) for rows in np.split(target, p) for block in np.split(rows, q, axis=1)]
+    M = np.stack(blocks)
+    b = np.linalg.svd(M)[2][0]
+    for _ in range(rounds):
+        u, s, vt = np.linalg.svd(b.reshape(n // p, D // q))
+        b = ((u[:, :r] * s[:r]) @ vt[:r]).reshape(-1)
+        a = M @ b / (b @ b)
+        error, b = np.linalg.norm(M - np.outer(a, b)), a @ M / (a @ a)
+    return error
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_momentum_comes_as_near_as_plain_steps_in_fewer(seed, monkeypatch):
+    target, svd, calls = noise(48, 48, seed=seed), np.linalg.svd, []
+    nearest = plain_alternation(target, 6, 6, 2, 500)
+    monkeypatch.setattr(np.linalg, "svd", lambda *a, **more: calls.append(a) or svd(*a, **more))
+    assert fit(af.LPHM(p=6, q=6, r=2), target).error <= nearest * (1 + 1e-11)
+    assert len(calls) < 60  # one for every step
+
+
+@pytest.mark.parametrize("hidden", [3, 40])
+@pytest.mark.parametrize("shape", [(160, 110), (5, 4)])
+def test_a_last_layer_is_reduced_a_run_of_rows_at_a_time(shape, hidden):
+    # Longer than a run, and shorter than it is wide: what is lost is what no hidden numbers can give.
+    fabrication, target = af.Hypernet(l=2, hidden_dim=hidden), noise(*shape)
+    V, c = (blueprint(fabrication, *shape).frozen[name].draw() for name in "Vc")
+    beside = np.linalg.lstsq(V, target.reshape(-1) - c[0], rcond=None)[0]
+    least = np.linalg.norm(V @ beside + c[0] - target.reshape(-1))
+    small, aim = _reduced(fabrication, Target(target), "V", "c")
+    w = noise(2)
+    lost = np.linalg.norm(fabrication.fabricate(w, *shape).to_dense() - target) ** 2 - least**2
+    left = small.fabricate(w, *aim.shape).to_dense() - aim.numbers
+    assert np.linalg.norm(left) ** 2 == pytest.approx(lost, rel=1e-9)

@@ -6,6 +6,7 @@ from refusals import assert_refused
 from test_command_line import run
 
 import arrayfab as af
+from arrayfab import frozen
 from arrayfab.fabrications import Scaled
 from arrayfab.fitting import fit
 from arrayfab.planner import HEADER, attainable_rank
@@ -66,6 +67,35 @@ def test_lines_are_fitted_to_the_target_and_sorted_by_error(n, D, budget):
         assert line.error == pytest.approx(np.linalg.norm(W - target), rel=1e-12, abs=1e-12)
         if isinstance(line.fabrication, Scaled):  # a hypernet, whose best scale may be zero
             assert line.error <= np.linalg.norm(target)
+
+
+@pytest.mark.parametrize("target", [None, noise(12, 18)], ids=["costs", "fits"])
+def test_every_line_is_reported(target):
+    reports = []
+    plan = af.plan(12, 18, 150, target, on_line=lambda done, total: reports.append((done, total)))
+    assert reports == [(i + 1, len(plan.lines)) for i in range(len(plan.lines))]
+
+
+def test_a_plan_decomposes_its_target_once_and_draws_each_frozen_matrix_once(monkeypatch):
+    frozen.cache.clear()
+    target, decomposed, drawn = noise(24, 36), [], []
+    svd, draw = np.linalg.svd, frozen.Frozen.draw
+
+    def counted_svd(matrix, **more):
+        decomposed.append(matrix.shape)
+        return svd(matrix, **more)
+
+    def counted_draw(self, *dtype):
+        drawn.append(self)
+        return draw(self, *dtype)
+
+    monkeypatch.setattr(np.linalg, "svd", counted_svd)
+    monkeypatch.setattr(frozen.Frozen, "draw", counted_draw)
+    kinds = [type(line.fabrication) for line in af.plan(24, 36, 500, target).lines]
+    assert kinds.count(af.LowRank) == 3
+    assert decomposed.count(target.shape) == 1
+    assert drawn
+    assert len(drawn) == len(set(drawn))
 
 
 def test_what_can_represent_the_target_comes_first():

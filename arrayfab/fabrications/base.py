@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import lru_cache, partial
+from functools import partial
 from numbers import Real
 from types import ModuleType
 from typing import Any, ClassVar
@@ -272,16 +272,3 @@ def _jvp(plan, backend, w, *arrays):
     W = numbers.over_batch(plan.structure.dense(numbers)[0])
     tangent = plan.structure.tangent
     return W, numbers.full(tuple(W.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
-
-
-def split_evenly(owner: Fabrication, name: str, size: int, size_name: str, parts: int) -> int:
-    """``size / parts``; ValueError where it is no whole number."""
-    if size % parts:
-        raise ValueError(f"{owner}: {name}={parts} does not divide {size_name}={size}")
-    return size // parts
-
-
-@lru_cache(maxsize=4096)
-def nearest_factor(size: int) -> int:
-    """The largest factor of ``size`` that is at most its square root."""
-    return next(f for f in range(math.isqrt(size), 0, -1) if size % f == 0)

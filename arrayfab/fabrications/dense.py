@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arrayfab.fabrications.base import Fabrication, split_evenly
+from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.seeded import Seeded
+from arrayfab.fabrications.sizes import split_evenly
 from arrayfab.frozen import Bernoulli
 from arrayfab.structures import Constant as ConstantMatrix
 from arrayfab.structures import Identity, hadamard, kron

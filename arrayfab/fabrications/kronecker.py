@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arrayfab.fabrications.base import Fabrication, nearest_factor, split_evenly
+from arrayfab.fabrications.base import Fabrication
+from arrayfab.fabrications.sizes import nearest_factor, split_evenly
 from arrayfab.structures import kron
 
 
