@@ -12,7 +12,8 @@ from arrayfab._arrays import Array
 class Layer(Protocol):
     """What can be composed and trained: every role, and what is composed of such.
 
-    The ``vjp`` of arrayfab's own layers takes a keyword beside, `wrt <arrayfab.ruled.Ruled.vjp>`.
+    The ``vjp`` of arrayfab's own layers takes a keyword beside, ``wrt``: ``"xw"``, ``"x"`` or ``"w"`` say
+    which gradients are wanted, and None stands in place of another.
     """
 
     def num_parameters(self) -> int:

@@ -81,7 +81,7 @@ def _values_read_anew(subject, case):
 
 @law("fabrication", "role")
 def init_fits(subject: Any, case: Case) -> None:
-    """`init` gives as many finite numbers as are consumed, where it is told, and again from the same seed."""
+    """``init`` gives as many finite numbers as are consumed, where it is told, and the same from one seed."""
     shape = (case.n, case.D) if isinstance(subject, Fabrication) else ()
     home, length = case.home, subject.num_parameters(*shape)
     dtype = getattr(home.xp, case.dtype)
