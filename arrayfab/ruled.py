@@ -17,8 +17,6 @@ from arrayfab.passage import Passage, Shapes, checked, like_result
 from arrayfab.programs import Interpreted, Program, broadcast, programmed, regime, regime_number, traced
 from arrayfab.trees import Tree, leaves, put_together, taken
 
-_NUMPY = _arrays.backend_of("NumPy", "an array", np.zeros(1))
-
 #: So many programs of one layer are kept.
 MOST_PROGRAMS = 256
 
@@ -188,7 +186,7 @@ class Ruled:
             known = (kind, w.dtype, w.shape, x.ndim and regime_number(x.shape[0]), x.shape[1:], *alike)
             program = self._programs.get(known) if len(alike) == len(targets) else None
             if program is not None:
-                frozen = self._frozen(w, _NUMPY) if self.has_frozen else ()
+                frozen = self._frozen(w, _arrays.backend_of("", "w", w)) if self.has_frozen else ()
                 return Entered(program, (w, x, *frozen, *targets), None)
         program, arrays, passage = self._checked_in(kind, x, w, targets)
         is_as_given = passage is None and x is arrays[1] and x.ndim == self.core + 1 and arrays[0].ndim == 1
@@ -256,7 +254,8 @@ class Ruled:
             likes, sizes = [*arrays, *arrays[directions]], [*stands, *stands[directions]]
             return traced(rule, backend, likes, sizes, kind in WRT)
 
-        return programmed(self._programs, key, rule, backend, write, MOST_PROGRAMS)
+        is_exact = axis is None or rows == int(regime(rows))
+        return programmed(self._programs, key, rule, backend, write, is_exact, MOST_PROGRAMS)
 
     def _flat_rule(self, kind: Any) -> Callable:
         """What is asked, as a function of ``w``, data, frozen matrices and what else, one after another.

@@ -71,7 +71,8 @@ class Blueprint:
                 shapes[-1] = (*last[:axis], regime(last[axis]), *last[axis:][1:])
             return traced(rule, backend, arrays, shapes, has_pullback)
 
-        return programmed(self._programs, known, rule, backend, write, MOST_PROGRAMS)
+        is_exact = axis is None or last[axis] == int(regime(last[axis]))
+        return programmed(self._programs, known, rule, backend, write, is_exact, MOST_PROGRAMS)
 
     def checked(self, w: Array) -> Backend:
         """The backend of ``w``; TypeError or ValueError unless it holds as many numbers as it should."""

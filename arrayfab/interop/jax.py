@@ -7,7 +7,7 @@ gives.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,6 @@ from arrayfab._arrays import Array
 from arrayfab.fabrications import Scaled, SumOf, WithFrozen
 from arrayfab.layer import Layer
 from arrayfab.matrix import StructuredMatrix
-from arrayfab.ruled import vjp_of
 
 try:
     import jax
@@ -69,43 +68,17 @@ def _by_vjp(layer, x, w):
     return layer(x, w)
 
 
-@jax.tree_util.register_static
-@dataclass(frozen=True)
-class _Wanted:
-    """Which gradients someone asks for, beside arrays that JAX traces."""
-
-    wrt: str
-
-
 def _keep_inputs(layer, x, w):
-    moves = [any(each.perturbed for each in jax.tree.leaves(part, is_leaf=_is_primal)) for part in (x, w)]
-    x, w = jax.tree.map(lambda each: each.value, (x, w), is_leaf=_is_primal)
-    return layer(x, w), (x, w, _Wanted("x" * moves[0] + "w" * moves[1]))
-
-
-def _is_primal(each):
-    return hasattr(each, "perturbed")
+    return layer(x, w), (x, w)
 
 
 def _pull(layer, kept, grad_y):
-    x, w, wanted = kept
-    if not wanted.wrt:
-        return None, None
-    grad_y = jax.tree.map(_instantiated, grad_y, is_leaf=_is_zero)
-    grad_x, grad_w = vjp_of(layer, x, w, wanted.wrt)[1](grad_y)
-    # A tuple of inputs asks for a tuple of cotangents. None stands for zeros.
-    if grad_x is not None:
-        grad_x = jax.tree.unflatten(jax.tree.structure(x), jax.tree.leaves(grad_x))
-        grad_x = jax.tree.map(_varying_as, x, grad_x)
-    return grad_x, None if grad_w is None else _varying_as(w, grad_w)
-
-
-def _is_zero(each):
-    return isinstance(each, jax.custom_derivatives.SymbolicZero)
-
-
-def _instantiated(each):
-    return jax.numpy.zeros(each.shape, each.dtype) if _is_zero(each) else each
+    x, w = kept
+    grad_x, grad_w = layer.vjp(x, w)[1](grad_y)
+    # A tuple of inputs asks for a tuple of cotangents. None, where nothing is learned, stands for zeros.
+    grad_x = jax.tree.unflatten(jax.tree.structure(x), jax.tree.leaves(grad_x))
+    grad_w = None if grad_w is None else _varying_as(w, grad_w)
+    return jax.tree.map(_varying_as, x, grad_x), grad_w
 
 
 def _varying_as(primal, cotangent):
@@ -117,7 +90,7 @@ def _varying_as(primal, cotangent):
     return pull(cotangent + jax.numpy.zeros_like(primal))[0]
 
 
-_by_vjp.defvjp(_keep_inputs, _pull, symbolic_zeros=True)
+_by_vjp.defvjp(_keep_inputs, _pull)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))

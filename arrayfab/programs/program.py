@@ -39,18 +39,22 @@ class Interpreted:
         return pull(*gs)
 
 
-def programmed(known: dict, key: Any, rule: Rule, backend: Backend, write: Callable, most: int) -> Any:
+def programmed(
+    known: dict, key: Any, rule: Rule, backend: Backend, write: Callable, is_exact: bool, most: int
+) -> Any:
     """The program under a key, which ``write`` makes when it is asked for a second time.
 
-    The first time the rule is interpreted: what is met once does not earn back what writing it down takes. So
-    it is for ever where ``write`` gives None. Where there are ``most`` programs, they are forgotten first.
+    The first time the rule is interpreted: what is met once does not earn back what writing it down takes.
+    But where the number of rows is not exactly that of its regime, it might decide otherwise, and round
+    otherwise, than the program will. So it is for ever where ``write`` gives None. Where there are ``most``
+    programs, they are forgotten first.
     """
     found = known.get(key)
-    if found is None:
+    if found is None and is_exact:
         found = Interpreted(rule, backend)
         if len(known) >= most:
             known.clear()
-    elif isinstance(found, Interpreted) and not found.is_settled:
+    elif found is None or (isinstance(found, Interpreted) and not found.is_settled):
         found = write() or Interpreted(rule, backend, is_settled=True)
     else:
         return found
