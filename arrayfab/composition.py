@@ -16,7 +16,7 @@ from arrayfab.programs import broadcast
 from arrayfab.ruled import Ruled, is_ruled, vjp_of
 from arrayfab.structures import Numbers
 from arrayfab.structures.numbers import total
-from arrayfab.trees import described
+from arrayfab.trees import described, taken
 
 
 class _Composed(Ruled):
@@ -235,7 +235,7 @@ class Parallel(_Composed):
         repeated = self._repeated(backend, x, ys, w)
 
         def parallel_pullback(grads):
-            grads = _as_many(self, grads)
+            grads = taken(self.label, "grad_y", [None] * len(ys), grads)
             grads = [
                 grad if wide is y else Numbers(backend, {}, w).unbroadcast(grad, tuple(y.shape))
                 for grad, y, wide in zip(grads, ys, repeated, strict=True)
@@ -278,13 +278,6 @@ def _joined(backend, parts):
         return None
     backend = backend or _arrays.backend_of("layers", "w", parts[0])
     return backend.xp.concat(parts, axis=-1)
-
-
-def _as_many(layer, grads):
-    if not isinstance(grads, list | tuple) or len(grads) != len(layer.layers):
-        got = len(grads) if isinstance(grads, list | tuple) else type(grads).__name__
-        raise ValueError(f"{layer.label}: grad_y must be a list of {len(layer.layers)} cotangents, got {got}")
-    return grads
 
 
 def _added(grads):

@@ -244,7 +244,10 @@ class Ruled:
             known = _along(given, moving, axis, regime_number(rows))[1:]
         device = None if backend.in_loops else str(device_of(w))  # CuPy's devices have no hash
         key = (kind, w.shape, w.dtype, arrays[-1].dtype, backend, device, *known)
-        if key not in self._programs:
+        found = self._programs.get(key)
+        if isinstance(found, Program):
+            return found
+        if found is None:
             self._check_call(shapes, w)
         rule = self._flat_rule(kind)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Real
@@ -14,6 +13,7 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
+from arrayfab._builders import Builders
 from arrayfab.fabrications.blueprint import blueprint, settle_sizes
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.structures import Cost, Cotangents, Dense, Structure
@@ -24,17 +24,8 @@ _SIZES = ("int", "int | None", int, int | None)
 
 
 #: What is built of fabrications. It lives in a module that stands on this one, which enters it here.
-_BUILDERS: dict[str, Callable] = {}
-
-
-def builds(operation: str) -> Callable:
-    """Mark the function that an operation of fabrications calls."""
-
-    def entered(builder):
-        _BUILDERS[operation] = builder
-        return builder
-
-    return entered
+_BUILDERS = Builders()
+builds = _BUILDERS.enter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from arrayfab._arrays import Array
+from arrayfab._builders import Builders
 from arrayfab._cached import cached_property
 from arrayfab.programs import Symbol
 from arrayfab.structures.numbers import Numbers
@@ -43,17 +44,8 @@ Pullback = Callable[..., Any]
 
 
 #: What the operators build. It lives in modules that stand on this one, which enter it here.
-_BUILDERS: dict[str, Callable] = {}
-
-
-def builds(operation: str) -> Callable:
-    """Mark the function that an operator between structures calls."""
-
-    def entered(builder):
-        _BUILDERS[operation] = builder
-        return builder
-
-    return entered
+_BUILDERS = Builders()
+builds = _BUILDERS.enter
 
 
 class Structure:
