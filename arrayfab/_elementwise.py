@@ -7,16 +7,42 @@ difference of numbers near one. NaN stays NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from arrayfab._arrays import Array
 
 
-class Elementwise(NamedTuple):
-    """``value(xp, x)`` and its derivative ``slope(xp, x)``, where ``xp`` is the namespace of ``x``."""
+@dataclass(frozen=True, repr=False)
+class Elementwise:
+    """``value(xp, x)`` and its derivative ``slope(xp, x)``, where ``xp`` is the namespace of ``x``.
+
+    It is a `Basis` of one function.
+    """
 
     value: Callable[[Any, Array], Array]
     slope: Callable[[Any, Array], Array]
+
+    def __repr__(self):
+        return self.value.__name__.strip("_")
+
+    @property
+    def count(self) -> int:
+        return 1
+
+    @property
+    def is_attribute_major(self) -> bool:
+        return False
+
+    @property
+    def degree(self) -> None:
+        return None
+
+    def values(self, xp: Any, x: Array) -> list[Array]:
+        return [self.value(xp, x)]
+
+    def slopes(self, xp: Any, x: Array) -> list[Array]:
+        return [self.slope(xp, x)]
 
 
 # With e = exp(−|x|), σ(x) = 1 / (1 + e) above zero and e / (1 + e) below; σ'(x) = e / (1 + e)² on both sides.
@@ -37,6 +63,10 @@ def _tanh_slope(xp, x):
     return root * root
 
 
+def _tanh(xp, x):
+    return xp.tanh(x)
+
+
 def _relu(xp, x):
     return xp.where(x < 0, xp.zeros_like(x), x)
 
@@ -49,7 +79,7 @@ SIGMOID = Elementwise(_sigmoid, _sigmoid_slope)
 
 #: By name.
 FUNCTIONS = {
-    "tanh": Elementwise(lambda xp, x: xp.tanh(x), _tanh_slope),
+    "tanh": Elementwise(_tanh, _tanh_slope),
     "sigmoid": SIGMOID,
     "relu": Elementwise(_relu, _relu_slope),
 }

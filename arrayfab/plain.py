@@ -68,12 +68,12 @@ class Pointwise(Parameterless):
             raise ValueError(f"Pointwise: function must be one of {list(FUNCTIONS)}, got {self.function!r}")
 
     def _map(self, backend, x):
-        value, slope = FUNCTIONS[self.function]
+        function = FUNCTIONS[self.function]
 
         def pointwise_pullback(grad_y):
-            return grad_y * slope(backend.xp, x)
+            return grad_y * function.slope(backend.xp, x)
 
-        return value(backend.xp, x), pointwise_pullback
+        return function.value(backend.xp, x), pointwise_pullback
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,15 @@ from arrayfab.structures import (
     Dense,
     Diagonal,
     Identity,
+    Map,
     Numbers,
     Sigmoid,
     Streamed,
     add,
     chain,
+    face,
     hadamard,
+    khatri_rao,
     kron,
     layout,
     reshaped,
@@ -42,6 +45,39 @@ def tiles_and_runs(request):
             for name, value in {"RUN": 2, "CALL": 2, "SHORT": 2, "MANY": 0}.items():
                 patches.enter_context(mock.patch.object(layout, name, value))
         yield
+
+
+KINDS = ["product", "sum", "scaled", "T", "kron", "entrywise", "reshaped"]
+KINDS += ["face", "khatri_rao", "beside", "diagonal", "mapped"]
+
+
+@dataclass(frozen=True)
+class Powers:
+    """``x`` and ``x²``."""
+
+    is_attribute_major: bool
+    count = degree = 2
+
+    def values(self, xp, x):
+        return [x, x * x]
+
+    def slopes(self, xp, x):
+        return [xp.ones_like(x), 2.0 * x]
+
+
+def powers(a, is_attribute_major):
+    columns = [a[:, [j]] ** d for d in (1, 2) for j in range(a.shape[1])]
+    if is_attribute_major:
+        columns = [a[:, [j]] ** d for j in range(a.shape[1]) for d in (1, 2)]
+    return np.concatenate(columns, axis=1)
+
+
+def face_splitting(a, b):
+    return np.stack([np.kron(*rows) for rows in zip(a, b, strict=True)])
+
+
+def factor(size):
+    return st.sampled_from([f for f in range(1, size + 1) if size % f == 0])
 
 
 @dataclass
@@ -83,13 +119,31 @@ class Formula:
         """A structure of that shape and its dense formula."""
         if depth == 0:
             return self.leaf(n, D)
-        kind = self.draw(st.sampled_from(["product", "sum", "scaled", "T", "kron", "entrywise", "reshaped"]))
+        kind = self.draw(st.sampled_from(KINDS))
+        if kind in ("face", "khatri_rao"):
+            m = self.draw(factor(D if kind == "face" else n))
+            if kind == "face":
+                (A, a), (B, b) = self.build(n, m, depth - 1), self.build(n, D // m, depth - 1)
+                return face(A, B), lambda h: face_splitting(a(h), b(h))
+            (A, a), (B, b) = self.build(m, D, depth - 1), self.build(n // m, D, depth - 1)
+            return khatri_rao(A, B), lambda h: face_splitting(a(h).T, b(h).T).T
+        if kind == "beside" and D > 1:
+            m = self.draw(st.integers(1, D - 1))
+            (A, a), (B, b) = self.build(n, m, depth - 1), self.build(n, D - m, depth - 1)
+            return side_by_side((A, B)), lambda h: np.concatenate([a(h), b(h)], axis=1)
+        if kind == "diagonal" and n == D:
+            A, a = self.build(1, n, depth - 1)
+            return Diagonal(A), lambda h: np.diag(a(h)[0])
+        if kind == "mapped" and D % 2 == 0:
+            basis = Powers(self.draw(st.booleans()))
+            A, a = self.build(n, D // 2, depth - 1)
+            return Map(basis, A), lambda h: powers(a(h), basis.is_attribute_major)
         if kind == "product":
             k = self.draw(st.integers(1, 4))
             (A, a), (B, b) = self.build(n, k, depth - 1), self.build(k, D, depth - 1)
             return A @ B, lambda h: a(h) @ b(h)
         if kind == "kron":
-            p, q = (self.draw(st.sampled_from([f for f in range(1, s + 1) if s % f == 0])) for s in (n, D))
+            p, q = self.draw(factor(n)), self.draw(factor(D))
             (A, a), (B, b) = self.build(p, q, depth - 1), self.build(n // p, D // q, depth - 1)
             return kron(A, B), lambda h: np.kron(a(h), b(h))
         if kind == "reshaped":
@@ -334,7 +388,10 @@ def test_contributions_with_and_without_batch_axes_add_up():
 MISFITS = {
     "hadamard": lambda: hadamard(Dense("A", (2, 3)), Dense("v", (1, 3))),
     "reshaped": lambda: reshaped(Dense("A", (2, 3)), (5, 1)),
-    "Diagonal": lambda: Diagonal(Dense("v", (3, 1)).T),
+    "Diagonal": lambda: Diagonal(Dense("v", (3, 1))),
+    "face": lambda: face(Dense("A", (2, 3)), Dense("B", (3, 2))),
+    "khatri_rao": lambda: khatri_rao(Dense("A", (2, 3)), Dense("B", (3, 2))),
+    "SideBySide": lambda: side_by_side((Dense("A", (2, 3)), Dense("B", (3, 2)))),
     "product": lambda: Dense("A", (2, 3)) @ Dense("B", (2, 3)),
     "sum": lambda: Dense("A", (2, 3)) + Dense("B", (3, 2)),
 }

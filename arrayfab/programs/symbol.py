@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import zip_longest
 
 #: The name that the number of rows has in a program.
@@ -37,8 +38,8 @@ class Symbol(int):
         return f"({' + '.join(factors)})" if self.coefficients != (0, 1) else ROWS
 
     def at(self, rows: int) -> int:
-        """Its value at a number of rows."""
-        return sum(c * rows**power for power, c in enumerate(self.coefficients))
+        """Its value at a number of rows, which may be a symbol again."""
+        return reduce(lambda value, c: value * rows + c, reversed(self.coefficients), 0)
 
     def _same_rows(self, coefficients):
         known, *others = coefficients

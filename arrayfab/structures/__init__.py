@@ -1,19 +1,23 @@
 """Structured matrices: formulas that are never formed, with products and hand-written rules.
 
 A formula is spelled with ``A @ B``, ``A + B``, ``2.0 * A``, ``A.T``, `kron`, `Diagonal`, `Identity`,
-`Constant`, `hadamard`, `reshaped` and `Sigmoid`.
+`Constant`, `hadamard`, `reshaped`, `Sigmoid`, `face`, `khatri_rao`, `side_by_side` and `Map`.
 """
 
 from arrayfab.structures.base import Cost, Multilinear, Structure
+from arrayfab.structures.beside import SideBySide, side_by_side
 from arrayfab.structures.chain import Chain, chain
-from arrayfab.structures.formed import Hadamard, Reshaped, Sigmoid, ThroughDense, hadamard, reshaped
+from arrayfab.structures.elementwise import Basis, Map, Sigmoid
+from arrayfab.structures.facesplitting import FaceSplitting, face, khatri_rao
+from arrayfab.structures.formed import Hadamard, Reshaped, ThroughDense, hadamard, reshaped
 from arrayfab.structures.kronecker import Kronecker, kron
 from arrayfab.structures.leaves import Constant, Dense, Diagonal, Identity
 from arrayfab.structures.numbers import Cotangents, Numbers
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
-from arrayfab.structures.sums import EveryRow, SideBySide, Sum, add, side_by_side
+from arrayfab.structures.sums import EveryRow, Sum, add
 
 __all__ = [
+    "Basis",
     "Chain",
     "Constant",
     "Cost",
@@ -21,9 +25,11 @@ __all__ = [
     "Dense",
     "Diagonal",
     "EveryRow",
+    "FaceSplitting",
     "Hadamard",
     "Identity",
     "Kronecker",
+    "Map",
     "Multilinear",
     "Numbers",
     "Reshaped",
@@ -37,7 +43,9 @@ __all__ = [
     "ThroughDense",
     "add",
     "chain",
+    "face",
     "hadamard",
+    "khatri_rao",
     "kron",
     "reshaped",
     "side_by_side",

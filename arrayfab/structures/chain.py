@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Any
 from uuid import uuid4
 
 from arrayfab._cached import cached_property, remembered
@@ -19,14 +21,48 @@ def factors_of(matrix: Structure) -> tuple[Structure, ...]:
     return matrix.factors if isinstance(matrix, Chain) else (matrix,)
 
 
+#: What a product of two neighbours is otherwise, by their types: rules return None where they do not apply.
+_REWRITES: dict[tuple[type, type], Callable[[Any, Any], Structure | None]] = {}
+
+
+def rewrites(left: type, right: type) -> Callable:
+    """Mark the rule by which products of two types of matrices are built."""
+
+    def entered(rule):
+        _REWRITES[left, right] = rule
+        return rule
+
+    return entered
+
+
+def _rewritten(factors: list[Structure]) -> list[Structure]:
+    done: list[Structure] = []
+    ahead = factors[::-1]
+    while ahead:
+        factor = ahead.pop()
+        rule = _REWRITES.get((type(done[-1]), type(factor))) if done else None
+        product = rule(done[-1], factor) if rule else None
+        if product is None:
+            done.append(factor)
+        else:
+            done.pop()
+            ahead += factors_of(product)[::-1]
+    return done
+
+
 @builds("product")
 def chain(*matrices: Structure) -> Structure:
-    """The product of matrices, with nested products flattened and neutral identities left out."""
+    """The product of matrices, with nested products flattened and neutral identities left out.
+
+    Neighbours whose product has a form of its own, such as that of expanded data and a Kronecker product, are
+    replaced by it.
+    """
     for left, right in pairwise(matrices):
         if left.shape[1] != right.shape[0]:
             raise ValueError(f"product: shapes {left.shape} and {right.shape} do not fit")
     flat = [factor for matrix in matrices for factor in factors_of(matrix)]
     kept = [f for f in flat if not (isinstance(f, Identity) and f.is_neutral)] or flat[:1]
+    kept = _rewritten(kept)
     return kept[0] if len(kept) == 1 else Chain(tuple(kept))
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from arrayfab._cached import cached_property
-from arrayfab._elementwise import SIGMOID
 from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.chain import chain, factors_of
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
@@ -60,13 +59,30 @@ def reshaped(matrix: Structure, shape: tuple[int, int]) -> Structure:
     return Reshaped(matrix, shape)
 
 
+#: What ``A ∘ B`` is otherwise, by types: rules return None where they do not apply.
+_REWRITES: dict[tuple[type, type], Callable[[Any, Any], Structure | None]] = {}
+
+
+def hadamards(left: type, right: type) -> Callable:
+    """Mark the rule by which two types of matrices are multiplied entry by entry."""
+
+    def entered(rule):
+        _REWRITES[left, right] = rule
+        return rule
+
+    return entered
+
+
 def hadamard(left: Structure, right: Structure) -> Structure:
     """``A ∘ B``, entry by entry."""
     if left.shape != right.shape:
         raise ValueError(f"hadamard: shapes differ, {left.shape} and {right.shape}")
     if isinstance(left, Streamed):
         left, right = right, left
-    return StreamedHadamard(left, right) if isinstance(right, Streamed) else Hadamard(left, right)
+    if isinstance(right, Streamed):
+        return StreamedHadamard(left, right)
+    rule = _REWRITES.get((type(left), type(right)))
+    return (rule and rule(left, right)) or Hadamard(left, right)
 
 
 @dataclass(frozen=True)
@@ -141,47 +157,3 @@ class Hadamard(ThroughDense, Multilinear):
 
     def mean_square(self, variance):
         return self.left.mean_square(variance) * self.right.mean_square(variance)
-
-
-@dataclass(frozen=True)
-class Sigmoid(ThroughDense):
-    """``σ(M)``, entry by entry."""
-
-    inner: Structure
-
-    @cached_property
-    def shape(self):
-        return self.inner.shape
-
-    @property
-    def children(self):
-        return (self.inner,)
-
-    @cached_property
-    def T(self):
-        return Sigmoid(self.inner.T)
-
-    def dense(self, numbers):
-        # y = σ(z):  gz = gy σ'(z).
-        z, pull = self.inner.dense(numbers)
-
-        def sigmoid_pullback(g, cotangents):
-            pull(g * SIGMOID.slope(numbers.xp, z), cotangents)
-
-        return SIGMOID.value(numbers.xp, z), sigmoid_pullback
-
-    @property
-    def dense_cost(self):
-        return self.inner.dense_cost + Cost(moved=self.shape[0] * self.shape[1])
-
-    def mean_square(self, variance):
-        # E σ(z)² for Gaussian z, by Gauss–Hermite quadrature.
-        nodes, weights = np.polynomial.hermite_e.hermegauss(41)
-        z = math.sqrt(self.inner.mean_square(variance)) * nodes
-        return float(np.sum(weights * SIGMOID.value(np, z) ** 2) / np.sum(weights))
-
-    @property
-    def derivative(self):
-        # σ'(z) = σ(z) (1 − σ(z)), and 1 − σ(z) = σ(−z), which loses no digits where σ is near one.
-        slope = hadamard(self, Sigmoid(-1.0 * self.inner))
-        return hadamard(slope, self.inner.tangent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Multilinear, Structure
@@ -99,14 +98,13 @@ class Dense(Structure):
 
 @dataclass(frozen=True)
 class Diagonal(Multilinear):
-    """``diag(v)`` for the row ``v`` in a hole of shape ``(1, n)``."""
+    """``diag(v)`` for a row ``v``, a matrix of shape ``(1, n)``."""
 
-    vector: Any
+    vector: Structure
 
     def __post_init__(self):
-        vector = self.vector
-        if not hasattr(vector, "name") or vector.shape[0] != 1 or getattr(vector, "is_transposed", False):
-            raise ValueError(f"Diagonal: expected a block that is a vector, got {vector}")
+        if not isinstance(self.vector, Structure) or self.vector.shape[0] != 1:
+            raise ValueError(f"Diagonal: expected a vector, a matrix of shape (1, n), got {self.vector}")
 
     @cached_property
     def shape(self):
@@ -126,24 +124,39 @@ class Diagonal(Multilinear):
 
     def rows(self, x, numbers):
         # y = x ∘ v on every row:  gx = gy ∘ v  and  gv = Σ_rows x ∘ gy.
-        v = self.vector.dense(numbers)[0]
+        v, pull = self.vector.dense(numbers)
 
         def diagonal_rows_pullback(gy, cotangents, need_x=True):
             if self.learned:
-                cotangents.add(self.vector.name, numbers.sum(x * gy, axis=-2, keepdims=True))
+                pull(numbers.sum(x * gy, axis=-2, keepdims=True), cotangents)
             return gy * v if need_x else None
 
         return x * v, diagonal_rows_pullback
+
+    def cols(self, x, numbers):
+        # The same down every column, in the order of memory that x has.
+        v, pull = self.vector.dense(numbers)
+        v = numbers.mT(v)
+
+        def diagonal_cols_pullback(gy, cotangents, need_x=True):
+            if self.learned:
+                pull(numbers.mT(numbers.sum(x * gy, axis=-1, keepdims=True)), cotangents)
+            return gy * v if need_x else None
+
+        return x * v, diagonal_cols_pullback
 
     def dense(self, numbers):
         return self.rows(numbers.eye(*self.shape), numbers)
 
     def rows_cost(self, rows):
-        return Cost(rows * self.shape[0], rows * self.shape[0])
+        return self.vector.dense_cost + Cost(rows * self.shape[0], rows * self.shape[0])
+
+    def cols_cost(self, cols):
+        return self.rows_cost(cols)
 
     @property
     def dense_cost(self):
-        return Cost(self.shape[0] ** 2, self.shape[0] ** 2)
+        return self.vector.dense_cost + Cost(self.shape[0] * self.shape[0], self.shape[0] * self.shape[0])
 
     def mean_square(self, variance):
         return self.vector.mean_square(variance) / self.shape[0]

@@ -9,7 +9,7 @@ from functools import reduce
 from typing import Any
 
 from arrayfab._arrays import Array, Backend, device_of, is_half
-from arrayfab.programs import broadcast
+from arrayfab.programs import Symbol, broadcast
 from arrayfab.structures import layout
 
 
@@ -17,13 +17,14 @@ class Numbers:
     """The arrays that fill a structure's holes, all of one namespace, dtype and device.
 
     An array may carry leading axes in front of the two of its hole; they broadcast as in ``matmul``.
-    ``like`` is the vector ``w`` that the learned ones come from.
+    ``like`` is the vector ``w`` that the learned ones come from, and ``rows`` the number of rows of the data,
+    for which a formula has a symbol.
     """
 
-    __slots__ = ("arrays", "backend", "dtype", "in_loops", "in_runs", "like", "mT", "reshape", "xp")
+    __slots__ = ("arrays", "backend", "dtype", "in_loops", "in_runs", "like", "mT", "reshape", "rows", "xp")
 
-    def __init__(self, backend: Backend, arrays: dict[str, Array], like: Array):
-        self.arrays, self.backend, self.like = arrays, backend, like
+    def __init__(self, backend: Backend, arrays: dict[str, Array], like: Array, rows: int | None = None):
+        self.arrays, self.backend, self.like, self.rows = arrays, backend, like, rows
         self.xp, self.mT, self.reshape = backend.xp, backend.mT, backend.reshape
         self.dtype = like.dtype
         # Other namespaces make one product of a batch times a matrix.
@@ -32,13 +33,18 @@ class Numbers:
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> Numbers:
         """The same, with more holes filled."""
-        return Numbers(self.backend, {**self.arrays, **arrays}, self.like)
+        return Numbers(self.backend, {**self.arrays, **arrays}, self.like, self.rows)
+
+    def size(self, size: int) -> int:
+        """A size of the formula as that of the arrays."""
+        return size.at(self.rows) if isinstance(size, Symbol) and self.rows is not None else size
 
     def full(self, shape: tuple[int, ...], value: float) -> Array:
+        shape = tuple(map(self.size, shape))
         return self.xp.full(shape, value, dtype=self.dtype, device=device_of(self.like))
 
     def eye(self, n: int, D: int) -> Array:
-        device = device_of(self.like)
+        device, n, D = device_of(self.like), self.size(n), self.size(D)
         i = self.xp.arange(n, device=device)[:, None]
         return self.xp.astype(i == self.xp.arange(D, device=device)[None, :], self.dtype)
 

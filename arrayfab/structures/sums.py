@@ -1,14 +1,13 @@
-"""Sums of matrices, and matrices side by side."""
+"""Sums of matrices."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
 
 from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Multilinear, Structure, builds
 from arrayfab.structures.chain import chain
-from arrayfab.structures.leaves import Constant, Dense
+from arrayfab.structures.leaves import Constant
 from arrayfab.structures.numbers import total
 
 
@@ -138,88 +137,3 @@ class EveryRow(Multilinear):
 
     def mean_square(self, variance):
         return self.row.mean_square(variance)
-
-
-def side_by_side(parts: tuple[Dense, ...]) -> Structure:
-    """``(X₁ | X₂ | …)``."""
-    return parts[0] if len(parts) == 1 else SideBySide(parts)
-
-
-@dataclass(frozen=True)
-class SideBySide(Structure):
-    """``(X₁ | X₂ | …)``, arrays of as many rows, not copied into one for a product with columns."""
-
-    parts: tuple[Dense, ...]
-
-    def __post_init__(self):
-        for part in self.parts:
-            if not isinstance(part, Dense) or part.is_transposed or part.shape[0] != self.parts[0].shape[0]:
-                raise ValueError(f"SideBySide: expected arrays of {self.parts[0].shape[0]} rows, got {part}")
-
-    @cached_property
-    def shape(self):
-        return (self.parts[0].shape[0], self._edges[-1])
-
-    @cached_property
-    def _edges(self):
-        return tuple(accumulate((part.shape[1] for part in self.parts), initial=0))
-
-    @property
-    def children(self):
-        return self.parts
-
-    @cached_property
-    def degree(self):
-        return max(part.degree for part in self.parts)
-
-    def rows(self, x, numbers):
-        a, pull = self.dense(numbers)
-
-        def side_by_side_rows_pullback(gy, cotangents, need_x=True):
-            pull(numbers.matmul_tn(x, gy), cotangents)
-            return numbers.matmul_nt(gy, a) if need_x else None
-
-        return numbers.matmul(x, a), side_by_side_rows_pullback
-
-    def cols(self, x, numbers):
-        # (X₁ | X₂) x = X₁ x₁ + X₂ x₂, where x₁ lies above x₂.  With (g₁ | g₂) = gy xᵀ, gXᵢ = gᵢ; and gx is
-        # X₁ᵀ gy above X₂ᵀ gy.
-        spans = list(zip(self.parts, pairwise(self._edges), strict=True))
-        products = [part.cols(x[..., start:stop, :], numbers) for part, (start, stop) in spans]
-
-        def side_by_side_cols_pullback(gy, cotangents, need_x=True):
-            self._send(numbers.matmul_nt(gy, x), cotangents, numbers)
-            if not need_x:
-                return None
-            held = [numbers.arrays[part.name] for part in self.parts]
-            return numbers.xp.concat([numbers.matmul_tn(a, gy) for a in held], axis=-2)
-
-        return total(y for y, _ in products), side_by_side_cols_pullback
-
-    def dense(self, numbers):
-        def side_by_side_dense_pullback(g, cotangents):
-            self._send(g, cotangents, numbers)
-
-        held = [numbers.arrays[part.name] for part in self.parts]
-        return numbers.xp.concat(held, axis=-1), side_by_side_dense_pullback
-
-    def _send(self, g, cotangents, numbers):
-        for part, (start, stop) in zip(self.parts, pairwise(self._edges), strict=True):
-            cotangents.add(part.name, g[..., start:stop])
-
-    def rows_cost(self, rows):
-        return self.dense_cost + Cost(multiplies=rows * self.shape[0] * self.shape[1])
-
-    def cols_cost(self, cols):
-        return Cost(multiplies=cols * self.shape[0] * self.shape[1])
-
-    @property
-    def dense_cost(self):
-        return Cost(moved=self.shape[0] * self.shape[1])
-
-    def mean_square(self, variance):
-        return variance
-
-    @property
-    def derivative(self):
-        return SideBySide(tuple(part.derivative for part in self.parts))

@@ -1,0 +1,185 @@
+"""Functions of one number, applied to every entry of a matrix."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from arrayfab._arrays import Array
+from arrayfab._cached import cached_property
+from arrayfab._elementwise import SIGMOID
+from arrayfab.structures.base import Cost, Structure
+from arrayfab.structures.facesplitting import face
+from arrayfab.structures.formed import ThroughDense, hadamard
+from arrayfab.structures.leaves import Constant
+from arrayfab.structures.numbers import total
+
+
+class Basis(Protocol):
+    """Functions ``f₁ … f_K`` of one number, with their derivatives. It is hashable.
+
+    In a row of results either the values of one function stand together, or those of one attribute.
+    """
+
+    @property
+    def count(self) -> int:
+        """How many functions there are."""
+
+    @property
+    def is_attribute_major(self) -> bool:
+        """Whether the functions of one attribute stand together."""
+
+    @property
+    def degree(self) -> int | None:
+        """The largest degree, where all functions are polynomials."""
+
+    def values(self, xp: Any, x: Array) -> list[Array]:
+        """``fₖ(x)``, each an array of the shape of ``x``."""
+
+    def slopes(self, xp: Any, x: Array) -> list[Array]:
+        """``fₖ'(x)``."""
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """The derivatives of a basis."""
+
+    basis: Basis
+
+    @property
+    def count(self):
+        return self.basis.count
+
+    @property
+    def is_attribute_major(self):
+        return self.basis.is_attribute_major
+
+    @property
+    def degree(self):
+        return self.basis.degree and self.basis.degree - 1
+
+    def values(self, xp, x):
+        return self.basis.slopes(xp, x)
+
+    def slopes(self, xp, x):
+        raise NotImplementedError(f"{self.basis}: second derivatives are not known")
+
+
+def Sigmoid(matrix: Structure) -> Structure:
+    """``σ(M)``, entry by entry."""
+    return Map(SIGMOID, matrix)
+
+
+@dataclass(frozen=True)
+class Map(ThroughDense):
+    """The functions of a basis, of every entry of ``M ∈ R^{b×m}``; of shape ``(b, m K)``."""
+
+    basis: Any
+    inner: Structure
+
+    @cached_property
+    def shape(self):
+        return (self.inner.shape[0], self.inner.shape[1] * self.basis.count)
+
+    @property
+    def children(self):
+        return (self.inner,)
+
+    @cached_property
+    def degree(self):
+        if not self.learned:
+            return 0
+        if None in (self.basis.degree, self.inner.degree):
+            return None
+        return self.basis.degree * self.inner.degree
+
+    def _values(self, numbers):
+        """``fₖ(z)``, and the pullback of their cotangents:  gz = Σ gₖ fₖ'(z)."""
+        z, pull = self.inner.dense(numbers)
+
+        def values_pullback(gs, cotangents):
+            slopes = self.basis.slopes(numbers.xp, z)
+            pull(total(g * slope for g, slope in zip(gs, slopes, strict=True)), cotangents)
+
+        return self.basis.values(numbers.xp, z), values_pullback
+
+    def dense(self, numbers):
+        values, pull = self._values(numbers)
+        m, K = self.inner.shape[1], self.basis.count
+
+        def map_pullback(g, cotangents):
+            if not self.basis.is_attribute_major:
+                gs = [g[..., k * m : (k + 1) * m] for k in range(K)]
+            else:
+                g = numbers.reshape(g, (*g.shape[:-1], m, K))
+                gs = [g[..., k] for k in range(K)]
+            pull(gs, cotangents)
+
+        if K == 1:
+            return values[0], lambda g, cotangents: pull([g], cotangents)
+        if not self.basis.is_attribute_major:
+            return numbers.xp.concat(values, axis=-1), map_pullback
+        y = numbers.xp.concat([value[..., None] for value in values], axis=-1)
+        return numbers.reshape(y, (*y.shape[:-2], m * K)), map_pullback
+
+    def cols(self, x, numbers):
+        # Σₖ fₖ(z) xₖ, where xₖ are the rows of x that meet function k:  gfₖ = gy xₖᵀ  and  gxₖ = fₖ(z)ᵀ gy.
+        if self.basis.count == 1:
+            return super().cols(x, numbers)
+        values, pull = self._values(numbers)
+        m, K = self.inner.shape[1], self.basis.count
+        x = self._turned(x, m, K, numbers)
+        parts = [x[..., k * m : (k + 1) * m, :] for k in range(K)]
+
+        def map_cols_pullback(gy, cotangents, need_x=True):
+            if self.learned:
+                pull([numbers.matmul_nt(gy, part) for part in parts], cotangents)
+            if not need_x:
+                return None
+            gx = [numbers.contract(f, gy, tuple(part.shape)) for f, part in zip(values, parts, strict=True)]
+            return self._turned(numbers.xp.concat(gx, axis=-2), K, m, numbers)
+
+        return total(map(numbers.matmul, values, parts)), map_cols_pullback
+
+    def _turned(self, x, slow, fast, numbers):
+        """Rows in the order of the columns, with those of one function together; or back again."""
+        if not self.basis.is_attribute_major:
+            return x
+        lead, c = x.shape[:-2], x.shape[-1]
+        axes = range(len(lead))
+        x = numbers.reshape(x, (*lead, slow, fast, c))
+        x = numbers.xp.permute_dims(x, (*axes, len(lead) + 1, len(lead), len(lead) + 2))
+        return numbers.reshape(x, (*lead, fast * slow, c))
+
+    @property
+    def _values_cost(self):
+        return self.inner.dense_cost + Cost(moved=2 * self.shape[0] * self.shape[1])
+
+    @property
+    def dense_cost(self):
+        return self._values_cost + Cost(moved=self.shape[0] * self.shape[1] * (self.basis.count > 1))
+
+    def cols_cost(self, cols):
+        if self.basis.count == 1:
+            return super().cols_cost(cols)
+        extra = self.shape[0] * cols * (self.basis.count - 1)
+        return self._values_cost + Cost(cols * self.shape[0] * self.shape[1], extra)
+
+    def mean_square(self, variance):
+        # E f(z)² for Gaussian z, by Gauss–Hermite quadrature over where f is a number.
+        nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+        z = math.sqrt(self.inner.mean_square(variance)) * nodes
+        with np.errstate(all="ignore"):
+            squares = [np.broadcast_to(f, z.shape) ** 2 for f in self.basis.values(np, z)]
+        means = [np.average(s[ok], weights=weights[ok]) for s in squares if (ok := np.isfinite(s)).any()]
+        return float(np.mean(means)) if means else 1.0
+
+    @property
+    def derivative(self):
+        # Every entry of dM meets K slopes: 1ᵀ ⊗ dm, or dm ⊗ 1ᵀ, of every row.
+        ones, tangent = Constant((self.shape[0], self.basis.count), 1.0), self.inner.tangent
+        repeated = (tangent, ones) if self.basis.is_attribute_major else (ones, tangent)
+        return hadamard(Map(Slopes(self.basis), self.inner), face(*repeated))

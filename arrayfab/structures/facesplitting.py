@@ -1,0 +1,187 @@
+"""The face-splitting product: rows that are Kronecker products of rows (V. I. Slyusar, 1999)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arrayfab._cached import cached_property
+from arrayfab.structures.base import Cost, Multilinear, Structure, Transposed
+from arrayfab.structures.chain import chain, rewrites
+from arrayfab.structures.formed import hadamard, hadamards
+from arrayfab.structures.kronecker import Kronecker
+from arrayfab.structures.sums import Sum, add
+
+
+def face(left: Structure, right: Structure) -> Structure:
+    """``X • Y``: row ``i`` is ``xᵢ ⊗ yᵢ``."""
+    if left.shape[0] != right.shape[0]:
+        raise ValueError(f"face: shapes {left.shape} and {right.shape} have other numbers of rows")
+    return FaceSplitting(left, right)
+
+
+def khatri_rao(left: Structure, right: Structure) -> Structure:
+    """``A ⊙ B``: column ``j`` is ``aⱼ ⊗ bⱼ`` (C. G. Khatri and C. R. Rao, 1968)."""
+    if left.shape[1] != right.shape[1]:
+        raise ValueError(f"khatri_rao: shapes {left.shape} and {right.shape} have other numbers of columns")
+    return face(left.T, right.T).T
+
+
+@dataclass(frozen=True)
+class FaceSplitting(Multilinear):
+    """``X • Y`` for ``X ∈ R^{b×m}`` and ``Y ∈ R^{b×k}``, of shape ``(b, m k)``."""
+
+    left: Structure
+    right: Structure
+
+    @cached_property
+    def shape(self):
+        return (self.left.shape[0], self.left.shape[1] * self.right.shape[1])
+
+    @property
+    def children(self):
+        return (self.left, self.right)
+
+    def with_children(self, left, right):
+        return face(left, right)
+
+    def _formed(self, numbers):
+        (x, pull_x), (y, pull_y) = (child.dense(numbers) for child in self.children)
+
+        def formed_pullback(gx, gy, cotangents):
+            if self.left.learned:
+                pull_x(gx(), cotangents)
+            if self.right.learned:
+                pull_y(gy(), cotangents)
+
+        return x, y, formed_pullback
+
+    # With the columns of M seen as matrices M_c ∈ R^{m×k}, entry (i, c) is aᵢᵀ M_c bᵢ, rows aᵢ, bᵢ of X, Y:
+    #   t_ic = M_c bᵢ, one product with all M_c, one below the other;  y_ic = aᵢᵀ t_ic.
+    # Hence  gaᵢ = Σ_c gy_ic t_ic,  gt_ic = gy_ic aᵢ,  gM = gtᵀ b  and  gb = gt M.
+    def cols(self, x, numbers):
+        reshape, mT = numbers.reshape, numbers.mT
+        a, b, pull = self._formed(numbers)
+        (rows, m), k, c = a.shape[-2:], b.shape[-1], x.shape[-1]
+        M = reshape(mT(x), (*x.shape[:-2], c * m, k))
+        t = numbers.matmul(b, mT(M))
+        t = reshape(t, (*t.shape[:-2], rows, c, m))
+        y = t @ a[..., None]
+
+        def face_cols_pullback(gy, cotangents, need_x=True):
+            gt = gy[..., None] * a[..., None, :]
+            gt = reshape(gt, (*gt.shape[:-3], rows, c * m))
+
+            def of_left():
+                g = gy[..., None, :] @ t
+                return reshape(g, (*g.shape[:-2], m))
+
+            pull(of_left, lambda: numbers.matmul(gt, M), cotangents)
+            if not need_x:
+                return None
+            g = numbers.contract(gt, b, tuple(M.shape))
+            return mT(reshape(g, (*g.shape[:-2], c, m * k)))
+
+        return reshape(y, y.shape[:-1]), face_cols_pullback
+
+    # A row x of the data gives the matrix Σ_b x_b a_b b_bᵀ = (x ∘ aᵀ) b of shape m × k.
+    def rows(self, x, numbers):
+        reshape, mT = numbers.reshape, numbers.mT
+        a, b, pull = self._formed(numbers)
+        (rows, m), k, c = a.shape[-2:], b.shape[-1], x.shape[-2]
+        aT, xs = mT(a)[..., None, :, :], x[..., None, :]
+        z = xs * aT
+        z = reshape(z, (*z.shape[:-3], c * m, rows))
+        y = numbers.matmul(z, b)
+
+        def face_rows_pullback(gy, cotangents, need_x=True):
+            gy = reshape(gy, (*gy.shape[:-2], c * m, k))
+            gz = numbers.matmul_nt(gy, b)
+            gz = reshape(gz, (*gz.shape[:-2], c, m, rows))
+            pull(lambda: mT(numbers.sum(gz * xs, axis=-3)), lambda: numbers.matmul_tn(z, gy), cotangents)
+            return numbers.sum(gz * aT, axis=-2) if need_x else None
+
+        return reshape(y, (*y.shape[:-2], c, m * k)), face_rows_pullback
+
+    def dense(self, numbers):
+        # With a row of the cotangent seen as a matrix G ∈ R^{m×k}:  gx = G y  and  gy = xᵀ G.
+        reshape = numbers.reshape
+        a, b, pull = self._formed(numbers)
+        m, k = a.shape[-1], b.shape[-1]
+        y = a[..., None] * b[..., None, :]
+
+        def face_dense_pullback(g, cotangents):
+            g = reshape(g, (*g.shape[:-1], m, k))
+            pull(lambda: (g @ b[..., None])[..., 0], lambda: (a[..., None, :] @ g)[..., 0, :], cotangents)
+
+        return reshape(y, (*y.shape[:-2], m * k)), face_dense_pullback
+
+    @property
+    def _children_cost(self):
+        return self.left.dense_cost + self.right.dense_cost
+
+    def cols_cost(self, cols):
+        read = self.shape[0] * self.left.shape[1] * cols
+        return self._children_cost + Cost(read * self.right.shape[1] + read, read)
+
+    def rows_cost(self, rows):
+        scaled = self.shape[0] * self.left.shape[1] * rows
+        return self._children_cost + Cost(scaled * self.right.shape[1] + scaled, scaled)
+
+    @property
+    def dense_cost(self):
+        size = self.shape[0] * self.shape[1]
+        return self._children_cost + Cost(size, size)
+
+    def mean_square(self, variance):
+        return self.left.mean_square(variance) * self.right.mean_square(variance)
+
+
+def _fits(expanded: FaceSplitting, left: Structure, right: Structure) -> bool:
+    return (expanded.left.shape[1], expanded.right.shape[1]) == (left.shape[0], right.shape[0])
+
+
+@rewrites(FaceSplitting, Kronecker)
+def _times_kronecker(expanded, factor):
+    """``(X • Y)(A ⊗ B) = (X A) • (Y B)``."""
+    if not _fits(expanded, factor.left, factor.right):
+        return None
+    return face(chain(expanded.left, factor.left), chain(expanded.right, factor.right))
+
+
+@rewrites(FaceSplitting, Transposed)
+def _times_khatri_rao(expanded, factor):
+    """``(X • Y)(A ⊙ B) = (X A) ∘ (Y B)``."""
+    other = factor.inner
+    if not isinstance(other, FaceSplitting) or not _fits(expanded, other.left.T, other.right.T):
+        return None
+    return hadamard(chain(expanded.left, other.left.T), chain(expanded.right, other.right.T))
+
+
+@rewrites(Kronecker, Transposed)
+def _kronecker_times(factor, expanded):
+    """``(A ⊗ B)(X • Y)ᵀ = ((X Aᵀ) • (Y Bᵀ))ᵀ``."""
+    if not isinstance(expanded.inner, FaceSplitting):
+        return None
+    product = _times_kronecker(expanded.inner, factor.T)
+    return product and product.T
+
+
+@rewrites(FaceSplitting, Sum)
+def _times_sum(expanded, factor):
+    return add(*(chain(expanded, term) for term in factor.terms))
+
+
+@rewrites(Sum, Kronecker)
+def _sum_times(total, factor):
+    products = [
+        _times_kronecker(term, factor) if isinstance(term, FaceSplitting) else None for term in total.terms
+    ]
+    return None if None in products else add(*products)
+
+
+@hadamards(FaceSplitting, FaceSplitting)
+def _entry_by_entry(left, right):
+    """``(X • Y) ∘ (U • V) = (X ∘ U) • (Y ∘ V)``."""
+    if [child.shape for child in left.children] != [child.shape for child in right.children]:
+        return None
+    return face(hadamard(left.left, right.left), hadamard(left.right, right.right))
