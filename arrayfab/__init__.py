@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from arrayfab.composition import Parallel, Sequential
+from arrayfab.expansions import Expansion, Taylor
 from arrayfab.fabrications import (
     LPHM,
     Constant,
@@ -46,6 +47,7 @@ __all__ = [
     "DualLPHM",
     "DuplicatedDiagonalPadding",
     "DuplicatedPadding",
+    "Expansion",
     "Eye",
     "Fabrication",
     "Full",
@@ -63,6 +65,7 @@ __all__ = [
     "Seeded",
     "Sequential",
     "StructuredMatrix",
+    "Taylor",
     "load",
     "plan",
     "save",

@@ -44,7 +44,7 @@ def bench(n: int, D: int, rows: int, xp: ModuleType | None = None) -> list[tuple
 
 
 def _calls(role: Reconciliation, rows: int, xp: ModuleType) -> tuple[Callable, Callable]:
-    x = _arrays.from_host(np.ones((rows, role.D), np.float32), xp, xp.float32, None)
+    x = _arrays.from_host(np.ones((rows, role.attributes), np.float32), xp, xp.float32, None)
     w = role.init(rng=0, xp=xp, dtype=xp.float32)
     g = _arrays.from_host(np.ones((rows, role.n), np.float32), xp, xp.float32, None)
 

@@ -43,6 +43,39 @@ class Passage(NamedTuple):
         return self.backend.reshape(y, (*y.shape[: self.row], *y.shape[self.row + 1 :]))
 
 
+class Shaped:
+    """How data of certain shapes become matrices, and results what the caller expects.
+
+    Where a role acts on every row alike, rows of rows are rows of one matrix, and a single row is one too.
+    """
+
+    def __init__(self, backend: Backend, shapes: Shapes, is_rowwise: bool, is_batched: bool):
+        self.reshape, self.shapes = backend.reshape, shapes
+        self.names = [f"x{i}" for i in range(len(shapes))]
+        self._lead = lead = shapes[0][:-1]
+        self._is_flat = is_rowwise and not is_batched and len(lead) != 1
+        self._is_row = is_rowwise and is_batched and not lead
+
+    def filled(self, xs: list[Array]) -> dict[str, Array]:
+        """The data by the names of their holes."""
+        return {name: self._inward(x, x.shape[:-1]) for name, x in zip(self.names, xs, strict=True)}
+
+    def inward(self, grad_y: Array) -> Array:
+        """A cotangent of the result as the formula has it."""
+        return self._inward(grad_y, grad_y.shape[:-1])
+
+    def _inward(self, array, lead):
+        if self._is_flat:
+            return self.reshape(array, (math.prod(lead), array.shape[-1]))
+        return self.reshape(array, (*lead, 1, array.shape[-1])) if self._is_row else array
+
+    def outward(self, y: Array) -> Array:
+        """A result as the caller expects it."""
+        if self._is_flat:
+            return self.reshape(y, (*self._lead, y.shape[-1]))
+        return self.reshape(y, (*y.shape[:-2], y.shape[-1])) if self._is_row else y
+
+
 def checked(owner, name, tree, given, shapes, like_name, like):
     """The arrays of cotangents or directions, alike and of the right shapes."""
     is_plain = tree is None and type(given) is type(like) is np.ndarray

@@ -223,7 +223,7 @@ FORGED = {
     "class that is no text": (lambda d: configuration(d).update({"class": 1}), 'an object with a "class"'),
     "abstract class": (lambda d: configuration(d).update({"class": "Fabrication"}), "unknown class"),
     "missing field": (lambda d: configuration(d).pop("n"), "Reconciliation has the fields .*'n'"),
-    "more fields": (lambda d: configuration(d).update(m=1), "Reconciliation has the fields"),
+    "more fields": (lambda d: configuration(d).update(z=1), "Reconciliation has the fields"),
     "type": (lambda d: configuration(d).update(n=4.0), r"a\.n: expected int, got 4\.0"),
     "boolean for a size": (lambda d: configuration(d).update(n=True), r"a\.n: expected int, got True"),
     "number for a boolean": (lambda d: configuration(d).update(bias=0), r"a\.bias: expected bool, got 0"),

@@ -48,7 +48,7 @@ def tiles_and_runs(request):
 
 
 KINDS = ["product", "sum", "scaled", "T", "kron", "entrywise", "reshaped"]
-KINDS += ["face", "khatri_rao", "beside", "diagonal", "mapped"]
+KINDS += ["face", "khatri_rao", "expanded times", "beside", "diagonal", "mapped"]
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,8 @@ class Formula:
                 return face(A, B), lambda h: face_splitting(a(h), b(h))
             (A, a), (B, b) = self.build(m, D, depth - 1), self.build(n // m, D, depth - 1)
             return khatri_rao(A, B), lambda h: face_splitting(a(h).T, b(h).T).T
+        if kind == "expanded times":
+            return self.expanded_times(n, D, depth - 1)
         if kind == "beside" and D > 1:
             m = self.draw(st.integers(1, D - 1))
             (A, a), (B, b) = self.build(n, m, depth - 1), self.build(n, D - m, depth - 1)
@@ -159,6 +161,24 @@ class Formula:
         if kind == "sum":
             return A + B, lambda h: a(h) + b(h)
         return hadamard(A, B), lambda h: a(h) * b(h)
+
+    def expanded_times(self, n, D, depth):
+        """A product of a face-splitting product and what fits its two sides."""
+        m, k = (self.draw(st.integers(1, 3)) for _ in range(2))
+        (A, a), (B, b) = self.build(n, m, depth), self.build(n, k, depth)
+        kinds = self.draw(st.lists(st.sampled_from(["kron", "khatri_rao"]), min_size=1, max_size=2))
+        terms = []
+        for kind in kinds:
+            q = self.draw(factor(D)) if kind == "kron" else D
+            t = D // q if kind == "kron" else D
+            (P, p), (Q, r) = self.build(m, q, depth), self.build(k, t, depth)
+            if kind == "kron":
+                terms.append((kron(P, Q), lambda h, p=p, r=r: np.kron(p(h), r(h))))
+            else:
+                terms.append((khatri_rao(P, Q), lambda h, p=p, r=r: face_splitting(p(h).T, r(h).T).T))
+        M, expanded = add(*(M for M, _ in terms)), face(A, B)
+        product = (M.T @ expanded.T).T if self.draw(st.booleans()) else expanded @ M
+        return product, lambda h: face_splitting(a(h), b(h)) @ sum(dense(h) for _, dense in terms)
 
 
 @dataclass

@@ -33,6 +33,9 @@ class SumOf(Fabrication):
     def holds_arrays(self):  # type: ignore[override]
         return any(term.holds_arrays for term in self.terms)
 
+    def along(self, p, q):
+        return SumOf(terms=tuple(term.along(p, q) for term in self.terms))
+
     def parts(self, n, D, prefix):
         parts = [term.parts(n, D, f"{prefix}{i}.") for i, term in enumerate(self.terms)]
         learned = {name: shape for part in parts for name, shape in part[0].items()}
@@ -63,6 +66,9 @@ class Scaled(Fabrication):
     def holds_arrays(self):  # type: ignore[override]
         return self.inner.holds_arrays
 
+    def along(self, p, q):
+        return Scaled(inner=self.inner.along(p, q), scale=self.scale)
+
     def parts(self, n, D, prefix):
         learned, frozen, structure = self.inner.parts(n, D, prefix)
         return learned, frozen, self.scale * structure
@@ -88,6 +94,9 @@ class WithFrozen(Fabrication):
 
     def __hash__(self) -> int:
         return hash(self._key())
+
+    def along(self, p, q):
+        return WithFrozen(inner=self.inner.along(p, q), arrays=self.arrays)
 
     def parts(self, n, D, prefix):
         learned, frozen, structure = self.inner.parts(n, D, prefix)

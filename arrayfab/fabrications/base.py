@@ -47,6 +47,14 @@ class Fabrication:
         """The formula, given a hole for every block."""
         raise NotImplementedError(f"{type(self).__name__}.matrix")
 
+    def along(self, p: int | None, q: int | None) -> Fabrication:
+        """The same with sizes that were left out as those of the rows' and columns' own outer factors.
+
+        Where rows or columns are the products of ``p`` or ``q`` and others, as those of expanded data are,
+        a Kronecker product of such factors acts on each by itself. None stands for what has no factors.
+        """
+        return self
+
     #: Whether arrays were handed in to it: plans for it are then freed with it.
     holds_arrays: ClassVar[bool] = False
 

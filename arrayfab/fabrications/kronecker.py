@@ -1,11 +1,12 @@
 """Fabrications by the Kronecker product.
 
-In all of them ``p`` and ``q`` left out mean the factor nearest below ``√n`` and ``√D``.
+In all of them ``p`` and ``q`` left out mean the factor nearest below ``√n`` and ``√D``, and in a role with an
+expansion its own outer factor in place of that of ``√D``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.sizes import nearest_factor, split_evenly
@@ -16,6 +17,9 @@ from arrayfab.structures import kron
 class _ByKronecker(Fabrication):
     p: int | None = None
     q: int | None = None
+
+    def along(self, p, q):
+        return replace(self, p=self.p or p, q=self.q or q)
 
     def _sizes(self, n, D):
         """``p, q, s, t`` with ``n = p s`` and ``D = q t``."""

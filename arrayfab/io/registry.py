@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING
 
-from arrayfab import composition, fabrications, plain, roles
+from arrayfab import composition, expansions, fabrications, plain, roles
 from arrayfab.fabrications import Fabrication
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _BUILT_IN = {
     cls.__name__: cls
     for cls in (
         *(getattr(fabrications, name) for name in fabrications.__all__),
+        *(getattr(expansions, name) for name in expansions.__all__),
         roles.Reconciliation,
         roles.ParameterizedInterdependence,
         roles.BilinearInterdependence,
@@ -34,7 +35,7 @@ _BUILT_IN = {
         plain.Pointwise,
         plain.Reshape,
     )
-    if cls is not Fabrication
+    if cls not in (Fabrication, expansions.Expansion, expansions.Functions)
 }
 
 

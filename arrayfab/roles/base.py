@@ -8,9 +8,10 @@ from typing import Any
 
 from arrayfab._arrays import Array, Backend
 from arrayfab._cached import cached_property
+from arrayfab.expansions.base import Expansion
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import Blueprint, Plans, blueprint
-from arrayfab.passage import Shapes
+from arrayfab.passage import Shaped
 from arrayfab.programs import regime
 from arrayfab.ruled import Ruled
 from arrayfab.structures import Cost, Cotangents, Dense, Numbers, Structure
@@ -26,6 +27,7 @@ class Role(Ruled):
     """
 
     fabrication: Fabrication
+    expansion: Expansion | None
 
     #: Whether the role acts on every row of ``x`` alike, so that ``x`` may be a single row.
     is_rowwise = True
@@ -35,6 +37,11 @@ class Role(Ruled):
             raise TypeError(
                 f"{type(self).__name__}: fabrication must be a Fabrication, such as LowRank(r=2), "
                 f"got {self.fabrication!r}"
+            )
+        if not (self.expansion is None or isinstance(self.expansion, Expansion)):
+            raise TypeError(
+                f"{type(self).__name__}: expansion must be an Expansion, such as Taylor(d=2), or None, "
+                f"got {self.expansion!r}"
             )
         for each in fields(self):  # type: ignore[arg-type]
             value = getattr(self, each.name)
@@ -59,13 +66,42 @@ class Role(Ruled):
         """The result, given holes for the data and the fabricated matrix."""
         raise NotImplementedError(f"{type(self).__name__}.formula")
 
+    @cached_property
+    def aligned(self) -> Fabrication:
+        """The fabrication, with what it leaves out chosen along the expansion's own factors."""
+        outer = self._outer_factors()
+        return self.fabrication if outer == (None, None) else self.fabrication.along(*outer)
+
+    def _outer_factors(self) -> tuple[int | None, int | None]:
+        return None, self._outer_features(self.attributes)
+
+    @property
+    def attributes(self) -> int:
+        """How many numbers the expansion takes."""
+        raise NotImplementedError(f"{type(self).__name__}.attributes")
+
+    def _features(self, m: int) -> int:
+        """How many numbers the expansion makes of so many."""
+        return m if self.expansion is None else self.expansion.num_features(m)
+
+    def _outer_features(self, m: int) -> int | None:
+        return None if self.expansion is None else self.expansion.outer_features(m)
+
+    def _mean_square(self, m: int) -> float:
+        """About the mean square of expanded data."""
+        return 1.0 if self.expansion is None else self.expansion.mean_square(m)
+
+    def expanded(self, X: Structure) -> Structure:
+        """The formula of expanded data."""
+        return X if self.expansion is None else self.expansion.formula(X)
+
     def parts(self) -> tuple[dict, dict, Structure]:
         """Learned shapes, frozen matrices, and the fabricated matrix."""
-        return self.fabrication.parts(*self.matrix_shape, "w.")
+        return self.aligned.parts(*self.matrix_shape, "w.")
 
     @cached_property
     def _psi(self) -> Blueprint:
-        return blueprint(self.fabrication, *self.matrix_shape)
+        return blueprint(self.aligned, *self.matrix_shape)
 
     @cached_property
     def has_frozen(self):  # type: ignore[override]
@@ -96,7 +132,7 @@ class Role(Ruled):
         variance = self._variance()
         if options.get("variance") is None and self._psi.reaches(variance):
             options["variance"] = variance
-        return self.fabrication.init(*self.matrix_shape, **options)
+        return self.aligned.init(*self.matrix_shape, **options)
 
     def _variance(self) -> float:
         return 1.0 / self.matrix_shape[0]
@@ -131,47 +167,15 @@ class Role(Ruled):
         xs = leaves(self.inputs, x)
         shapes = [tuple(array.shape) for array in xs]
         self._check_call(shapes, w)
-        shaped = _Shaped(backend, shapes, self.is_rowwise, w.ndim > 1)
+        shaped = Shaped(backend, shapes, self.is_rowwise, w.ndim > 1)
         data = shaped.filled(xs)
         sizes = [tuple(array.shape[-2:]) for array in data.values()]
         # Someone who traces may have symbols of their own for sizes, which are numbers from here on.
         holes = tuple((regime(rows) if self.is_rowwise else int(rows), int(D)) for rows, D in sizes)
         plan = formula_of(self, holes, learns_x)
         held = {name: next(frozen) for name in plan.frozen}
-        return plan, Numbers(backend, {**plan.split(w, backend), **held, **data}, w), shaped
-
-
-class _Shaped:
-    """How data of certain shapes become matrices, and results what the caller expects.
-
-    Where a role acts on every row alike, rows of rows are rows of one matrix, and a single row is one too.
-    """
-
-    def __init__(self, backend: Backend, shapes: Shapes, is_rowwise: bool, is_batched: bool):
-        self.reshape, self.shapes = backend.reshape, shapes
-        self.names = [f"x{i}" for i in range(len(shapes))]
-        self._lead = lead = shapes[0][:-1]
-        self._is_flat = is_rowwise and not is_batched and len(lead) != 1
-        self._is_row = is_rowwise and is_batched and not lead
-
-    def filled(self, xs: list[Array]) -> dict[str, Array]:
-        """The data by the names of their holes."""
-        return {name: self._inward(x, x.shape[:-1]) for name, x in zip(self.names, xs, strict=True)}
-
-    def inward(self, grad_y: Array) -> Array:
-        """A cotangent of the result as the formula has it."""
-        return self._inward(grad_y, grad_y.shape[:-1])
-
-    def _inward(self, array, lead):
-        if self._is_flat:
-            return self.reshape(array, (math.prod(lead), array.shape[-1]))
-        return self.reshape(array, (*lead, 1, array.shape[-1])) if self._is_row else array
-
-    def outward(self, y: Array) -> Array:
-        """A result as the caller expects it."""
-        if self._is_flat:
-            return self.reshape(y, (*self._lead, y.shape[-1]))
-        return self.reshape(y, (*y.shape[:-2], y.shape[-1])) if self._is_row else y
+        filled = {**plan.split(w, backend), **held, **data}
+        return plan, Numbers(backend, filled, w, sizes[0][0]), shaped
 
 
 @Plans

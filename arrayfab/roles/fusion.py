@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from arrayfab._arrays import Array
+from arrayfab.expansions.base import Expansion
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import as_size, settle_sizes
 from arrayfab.plain import Parameterless
@@ -15,7 +16,7 @@ from arrayfab.structures import side_by_side
 
 @dataclass(frozen=True, kw_only=True)
 class ConcatenationFusion(Role):
-    """``y = (x₁ ⊔ … ⊔ x_k) ψ(w)ᵀ`` with ``ψ(w) ∈ R^{n × Σ dims}``, without building the concatenation.
+    """``y = κ(x₁ ⊔ … ⊔ x_k) ψ(w)ᵀ`` with ``ψ(w) ∈ R^{n × D}``, without building the concatenation.
 
     Parameters
     ----------
@@ -25,6 +26,8 @@ class ConcatenationFusion(Role):
         Columns of each input.
     n : int, optional
         Columns of ``y``. Left out, all inputs must have as many columns, and ``y`` then has as many too.
+    expansion : Expansion, optional
+        ``κ``, of the concatenation: from ``Σ dims`` numbers in a row to ``D``. Left out, ``κ(x) = x``.
 
     Examples
     --------
@@ -40,6 +43,7 @@ class ConcatenationFusion(Role):
     fabrication: Fabrication
     dims: tuple[int, ...]
     n: int | None = None
+    expansion: Expansion | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "dims", _checked_dims(self, self.dims))
@@ -52,10 +56,14 @@ class ConcatenationFusion(Role):
 
     @property
     def matrix_shape(self):
-        return self.n, sum(self.dims)
+        return self.n, self._features(sum(self.dims))
+
+    @property
+    def attributes(self):
+        return sum(self.dims)
 
     def _variance(self):
-        return 1.0 / sum(self.dims)
+        return 1.0 / (self.matrix_shape[1] * self._mean_square(sum(self.dims)))
 
     @property
     def inputs(self):
@@ -65,11 +73,11 @@ class ConcatenationFusion(Role):
         _check_fused(self, shapes, self.dims)
 
     def formula(self, xs, W):
-        return side_by_side(xs) @ W.T
+        return self.expanded(side_by_side(xs)) @ W.T
 
     def matrix(self, w: Array) -> Array:
-        """The dense ``ψ(w)``, of shape ``(..., n, Σ dims)``."""
-        return self.fabrication.fabricate(w, *self.matrix_shape).to_dense()
+        """The dense ``ψ(w)``, of shape ``(..., n, D)``."""
+        return self.aligned.fabricate(w, *self.matrix_shape).to_dense()
 
 
 @dataclass(frozen=True, kw_only=True)

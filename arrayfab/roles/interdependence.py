@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
+from arrayfab.expansions.base import Expansion
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import settle_sizes
 from arrayfab.roles.base import Role
@@ -20,6 +21,7 @@ class _Interdependence(Role):
     b: int | None = None
     m: int | None = None
     interdependence_type: str = "attribute"
+    expansion: Expansion | None = None
 
     def __post_init__(self):
         if self.interdependence_type not in INSTANCE + ATTRIBUTE:
@@ -41,6 +43,15 @@ class _Interdependence(Role):
             raise ValueError(f"{self}: {name} is needed for the type {self.interdependence_type!r}")
         return size
 
+    @property
+    def attributes(self):
+        # Attributes depend on one another as rows of xᵀ, of b numbers each.
+        return self._required("m" if self.is_instance else "b")
+
+    def _vectors(self, x):
+        """The rows that depend on one another, expanded: instances, or attributes."""
+        return self.expanded(x if self.is_instance else x.T)
+
     def _check_inputs(self, shapes):
         (shape,) = shapes
         if len(shape) < (1 if self.is_rowwise else 2):
@@ -54,17 +65,23 @@ class _Interdependence(Role):
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterizedInterdependence(_Interdependence):
-    """``A = ψ(w)``, independent of the data; ``y = x A`` among attributes, ``y = Aᵀ x`` among instances.
+    """``y = x A`` among attributes, ``y = Aᵀ x`` among instances, with ``A = ψ(w)``, independent of the data.
+
+    With an expansion ``A`` follows from the data: ``A = κ(xᵀ) ψ(w)ᵀ`` among attributes, and
+    ``A = κ(x) ψ(w)ᵀ`` among instances.
 
     Parameters
     ----------
     fabrication : Fabrication
         ``ψ``.
     b, m : int, optional
-        Rows and columns of ``x``. The attribute type needs ``m``, the instance type ``b``.
+        Rows and columns of ``x``. The attribute type needs ``m``, the instance type ``b``, and either type
+        both with an expansion.
     interdependence_type : str
         ``"attribute"`` (also ``"attribute_interdependence"``, ``"column"``, ``"right"``) or
         ``"instance"`` (also ``"instance_interdependence"``, ``"row"``, ``"left"``).
+    expansion : Expansion, optional
+        ``κ``.
     b_prime, m_prime : int, optional
         Rows or columns of ``y``; as many as ``x`` has if left out.
 
@@ -86,20 +103,42 @@ class ParameterizedInterdependence(_Interdependence):
 
     @property
     def is_rowwise(self):  # type: ignore[override]
-        return not self.is_instance
+        return not self.is_instance and self.expansion is None
 
     @property
-    def matrix_shape(self):
+    def _sizes(self):
+        """How many depend on one another, and on how many."""
         name = "b" if self.is_instance else "m"
         size = self._required(name)
         return size, getattr(self, name + "_prime") or size
 
-    def formula(self, xs, W):
-        return W.T @ xs[0] if self.is_instance else xs[0] @ W
+    @property
+    def matrix_shape(self):
+        size, prime = self._sizes
+        return (size, prime) if self.expansion is None else (prime, self._features(self.attributes))
 
-    def matrix(self, w: Array) -> Array:
-        """The dense ``A``, of shape ``(..., m, m_prime)`` or ``(..., b, b_prime)``."""
-        return self.fabrication.fabricate(w, *self.matrix_shape).to_dense()
+    def _outer_factors(self):
+        return (None, None) if self.expansion is None else super()._outer_factors()
+
+    def _variance(self):
+        size, D = self._sizes[0], 1
+        if self.expansion is not None:
+            D = self.matrix_shape[1]
+            size *= self._mean_square(self.attributes)
+        return 1.0 / (size * D)
+
+    def formula(self, xs, W):
+        (x,) = xs
+        A = W if self.expansion is None else self._vectors(x) @ W.T
+        return A.T @ x if self.is_instance else x @ A
+
+    def matrix(self, w: Array, x: Array | None = None) -> Array:
+        """The dense ``A``, of shape ``(..., m, m_prime)`` or ``(..., b, b_prime)``, of ``x`` if expanded."""
+        W = self.aligned.fabricate(w, *self.matrix_shape)
+        if self.expansion is None:
+            return W.to_dense()
+        transposed = _arrays.backend_of(str(self), "x", x).mT
+        return self.expansion(x if self.is_instance else transposed(x)) @ W.T
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +147,7 @@ class BilinearInterdependence(_Interdependence):
 
     Among instances the same on the transpose: ``A = x W xᵀ`` with ``W ∈ R^{m×m}``, and ``y = Aᵀ x``.
     The product is associated by cost: for a ``W`` of low rank neither ``A`` nor ``W`` is formed.
+    With an expansion, ``κ(xᵀ)`` and ``κ(x)`` stand in place of ``xᵀ`` and ``x``, and ``W ∈ R^{D×D}``.
 
     Parameters
     ----------
@@ -117,6 +157,8 @@ class BilinearInterdependence(_Interdependence):
         Rows and columns of ``x``. The attribute type needs ``b``, the instance type ``m``.
     interdependence_type : str
         As for `ParameterizedInterdependence`.
+    expansion : Expansion, optional
+        ``κ``.
 
     Examples
     --------
@@ -131,19 +173,24 @@ class BilinearInterdependence(_Interdependence):
 
     @property
     def matrix_shape(self):
-        size = self._required("m" if self.is_instance else "b")
+        size = self._features(self.attributes)
         return size, size
 
-    def _coupling(self, x, W):
-        return x @ W @ x.T if self.is_instance else x.T @ W @ x
+    def _outer_factors(self):
+        outer = self._outer_features(self.attributes)
+        return outer, outer
 
     def formula(self, xs, W):
         (x,) = xs
-        A = self._coupling(x, W)
+        vectors = self._vectors(x)
+        A = vectors @ W @ vectors.T
         return A.T @ x if self.is_instance else x @ A
 
     def matrix(self, x: Array, w: Array) -> Array:
         """The dense ``A``, of shape ``(..., m, m)`` or ``(..., b, b)``."""
-        W = self.fabrication.fabricate(w, *self.matrix_shape)
-        transposed = _arrays.backend_of(str(self), "x", x).mT(x)
-        return x @ (W @ transposed) if self.is_instance else transposed @ (W @ x)
+        W = self.aligned.fabricate(w, *self.matrix_shape)
+        transposed = _arrays.backend_of(str(self), "x", x).mT
+        vectors = x if self.is_instance else transposed(x)
+        if self.expansion is not None:
+            vectors = self.expansion(vectors)
+        return vectors @ (W @ transposed(vectors))

@@ -88,6 +88,11 @@ class Structure:
         """Learned holes whose zeroing makes the matrix zero, None where there are none."""
         return None
 
+    @property
+    def outer_columns(self) -> int | None:
+        """``q`` where ``A ⊗ B``, with ``q`` rows in ``A``, acts on factors of the columns one by one."""
+        return None
+
     def rows(self, x: Array, numbers: Numbers) -> tuple[Array, Pullback]:
         """``x @ self`` for ``x`` of shape ``(..., b, n)``."""
         raise NotImplementedError(f"{type(self).__name__}.rows")

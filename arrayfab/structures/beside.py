@@ -8,9 +8,10 @@ from itertools import accumulate, pairwise
 from arrayfab._cached import cached_property
 from arrayfab.programs import broadcast
 from arrayfab.structures.base import Cost, Structure
-from arrayfab.structures.formed import hadamard, hadamards
+from arrayfab.structures.formed import hadamard
 from arrayfab.structures.leaves import Constant, Dense
 from arrayfab.structures.numbers import total
+from arrayfab.structures.rewriting import HADAMARDS
 
 
 def side_by_side(parts: tuple[Structure, ...]) -> Structure:
@@ -79,7 +80,7 @@ class SideBySide(Structure):
         def side_by_side_cols_pullback(gy, cotangents, need_x=True):
             if not self._holds:
                 gxs = [pull(gy, cotangents, need_x) for _, pull in products]
-                return numbers.xp.concat(gxs, axis=-2) if need_x else None
+                return _joined(gxs, numbers, axis=-2) if need_x else None
             # The cotangents of holes are one product:  (g₁ | g₂) = gy xᵀ.
             g = numbers.matmul_nt(gy, x)
             for part, (start, stop) in zip(self.parts, self._spans, strict=True):
@@ -141,14 +142,14 @@ class SideBySide(Structure):
         return SideBySide(tuple(part.tangent or Constant(part.shape, 0.0) for part in self.parts))
 
 
-def _joined(arrays, numbers):
+def _joined(arrays, numbers, axis=-1):
     lead = broadcast(*(tuple(a.shape[:-2]) for a in arrays))
     if lead:
         arrays = [numbers.xp.broadcast_to(a, (*lead, *a.shape[-2:])) for a in arrays]
-    return numbers.xp.concat(arrays, axis=-1)
+    return numbers.xp.concat(arrays, axis=axis)
 
 
-@hadamards(SideBySide, SideBySide)
+@HADAMARDS.of_types(SideBySide, SideBySide)
 def _part_by_part(left, right):
     """``(X₁ | X₂) ∘ (Y₁ | Y₂) = (X₁ ∘ Y₁ | X₂ ∘ Y₂)``."""
     if [part.shape for part in left.parts] != [part.shape for part in right.parts]:

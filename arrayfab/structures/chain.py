@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
 from uuid import uuid4
 
 from arrayfab._cached import cached_property, remembered
@@ -14,40 +12,12 @@ from arrayfab.programs import Symbol, broadcast, regime
 from arrayfab.structures import layout
 from arrayfab.structures.base import Cost, Multilinear, Structure, builds
 from arrayfab.structures.leaves import Dense, Identity
+from arrayfab.structures.rewriting import PRODUCTS
 
 
 def factors_of(matrix: Structure) -> tuple[Structure, ...]:
     """The factors of a product; a matrix that is none is its own only factor."""
     return matrix.factors if isinstance(matrix, Chain) else (matrix,)
-
-
-#: What a product of two neighbours is otherwise, by their types: rules return None where they do not apply.
-_REWRITES: dict[tuple[type, type], Callable[[Any, Any], Structure | None]] = {}
-
-
-def rewrites(left: type, right: type) -> Callable:
-    """Mark the rule by which products of two types of matrices are built."""
-
-    def entered(rule):
-        _REWRITES[left, right] = rule
-        return rule
-
-    return entered
-
-
-def _rewritten(factors: list[Structure]) -> list[Structure]:
-    done: list[Structure] = []
-    ahead = factors[::-1]
-    while ahead:
-        factor = ahead.pop()
-        rule = _REWRITES.get((type(done[-1]), type(factor))) if done else None
-        product = rule(done[-1], factor) if rule else None
-        if product is None:
-            done.append(factor)
-        else:
-            done.pop()
-            ahead += factors_of(product)[::-1]
-    return done
 
 
 @builds("product")
@@ -64,6 +34,20 @@ def chain(*matrices: Structure) -> Structure:
     kept = [f for f in flat if not (isinstance(f, Identity) and f.is_neutral)] or flat[:1]
     kept = _rewritten(kept)
     return kept[0] if len(kept) == 1 else Chain(tuple(kept))
+
+
+def _rewritten(factors: list[Structure]) -> list[Structure]:
+    done: list[Structure] = []
+    ahead = factors[::-1]
+    while ahead:
+        factor = ahead.pop()
+        product = PRODUCTS.of(done[-1], factor) if done else None
+        if product is None:
+            done.append(factor)
+        else:
+            done.pop()
+            ahead += factors_of(product)[::-1]
+    return done
 
 
 @builds("multiple")
@@ -89,6 +73,10 @@ class Chain(Multilinear):
 
     def with_children(self, *factors):
         return chain(*factors)
+
+    @property
+    def outer_columns(self):
+        return self.factors[-1].outer_columns
 
     @cached_property
     def T(self):

@@ -88,6 +88,12 @@ class Map(ThroughDense):
     def children(self):
         return (self.inner,)
 
+    @property
+    def outer_columns(self):
+        if self.basis.count == 1:
+            return None
+        return self.inner.shape[1] if self.basis.is_attribute_major else self.basis.count
+
     @cached_property
     def degree(self):
         if not self.learned:
@@ -139,7 +145,7 @@ class Map(ThroughDense):
                 pull([numbers.matmul_nt(gy, part) for part in parts], cotangents)
             if not need_x:
                 return None
-            gx = [numbers.contract(f, gy, tuple(part.shape)) for f, part in zip(values, parts, strict=True)]
+            gx = [numbers.matmul_tn(value, gy) for value in values]
             return self._turned(numbers.xp.concat(gx, axis=-2), K, m, numbers)
 
         return total(map(numbers.matmul, values, parts)), map_cols_pullback

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Multilinear, Structure, Transposed
-from arrayfab.structures.chain import chain, rewrites
-from arrayfab.structures.formed import hadamard, hadamards
+from arrayfab.structures.chain import chain
+from arrayfab.structures.formed import hadamard
 from arrayfab.structures.kronecker import Kronecker
+from arrayfab.structures.rewriting import HADAMARDS, PRODUCTS
 from arrayfab.structures.sums import Sum, add
 
 
@@ -44,6 +45,10 @@ class FaceSplitting(Multilinear):
     def with_children(self, left, right):
         return face(left, right)
 
+    @property
+    def outer_columns(self):
+        return self.left.shape[1]
+
     def _formed(self, numbers):
         (x, pull_x), (y, pull_y) = (child.dense(numbers) for child in self.children)
 
@@ -78,7 +83,7 @@ class FaceSplitting(Multilinear):
             pull(of_left, lambda: numbers.matmul(gt, M), cotangents)
             if not need_x:
                 return None
-            g = numbers.contract(gt, b, tuple(M.shape))
+            g = numbers.matmul_tn(gt, b)
             return mT(reshape(g, (*g.shape[:-2], c, m * k)))
 
         return reshape(y, y.shape[:-1]), face_cols_pullback
@@ -140,7 +145,7 @@ def _fits(expanded: FaceSplitting, left: Structure, right: Structure) -> bool:
     return (expanded.left.shape[1], expanded.right.shape[1]) == (left.shape[0], right.shape[0])
 
 
-@rewrites(FaceSplitting, Kronecker)
+@PRODUCTS.of_types(FaceSplitting, Kronecker)
 def _times_kronecker(expanded, factor):
     """``(X • Y)(A ⊗ B) = (X A) • (Y B)``."""
     if not _fits(expanded, factor.left, factor.right):
@@ -148,7 +153,7 @@ def _times_kronecker(expanded, factor):
     return face(chain(expanded.left, factor.left), chain(expanded.right, factor.right))
 
 
-@rewrites(FaceSplitting, Transposed)
+@PRODUCTS.of_types(FaceSplitting, Transposed)
 def _times_khatri_rao(expanded, factor):
     """``(X • Y)(A ⊙ B) = (X A) ∘ (Y B)``."""
     other = factor.inner
@@ -157,7 +162,7 @@ def _times_khatri_rao(expanded, factor):
     return hadamard(chain(expanded.left, other.left.T), chain(expanded.right, other.right.T))
 
 
-@rewrites(Kronecker, Transposed)
+@PRODUCTS.of_types(Kronecker, Transposed)
 def _kronecker_times(factor, expanded):
     """``(A ⊗ B)(X • Y)ᵀ = ((X Aᵀ) • (Y Bᵀ))ᵀ``."""
     if not isinstance(expanded.inner, FaceSplitting):
@@ -166,12 +171,12 @@ def _kronecker_times(factor, expanded):
     return product and product.T
 
 
-@rewrites(FaceSplitting, Sum)
+@PRODUCTS.of_types(FaceSplitting, Sum)
 def _times_sum(expanded, factor):
     return add(*(chain(expanded, term) for term in factor.terms))
 
 
-@rewrites(Sum, Kronecker)
+@PRODUCTS.of_types(Sum, Kronecker)
 def _sum_times(total, factor):
     products = [
         _times_kronecker(term, factor) if isinstance(term, FaceSplitting) else None for term in total.terms
@@ -179,7 +184,7 @@ def _sum_times(total, factor):
     return None if None in products else add(*products)
 
 
-@hadamards(FaceSplitting, FaceSplitting)
+@HADAMARDS.of_types(FaceSplitting, FaceSplitting)
 def _entry_by_entry(left, right):
     """``(X • Y) ∘ (U • V) = (X ∘ U) • (Y ∘ V)``."""
     if [child.shape for child in left.children] != [child.shape for child in right.children]:

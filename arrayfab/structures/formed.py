@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.chain import chain, factors_of
+from arrayfab.structures.rewriting import HADAMARDS
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
 from arrayfab.structures.sums import Sum, add
 
@@ -59,20 +58,6 @@ def reshaped(matrix: Structure, shape: tuple[int, int]) -> Structure:
     return Reshaped(matrix, shape)
 
 
-#: What ``A ∘ B`` is otherwise, by types: rules return None where they do not apply.
-_REWRITES: dict[tuple[type, type], Callable[[Any, Any], Structure | None]] = {}
-
-
-def hadamards(left: type, right: type) -> Callable:
-    """Mark the rule by which two types of matrices are multiplied entry by entry."""
-
-    def entered(rule):
-        _REWRITES[left, right] = rule
-        return rule
-
-    return entered
-
-
 def hadamard(left: Structure, right: Structure) -> Structure:
     """``A ∘ B``, entry by entry."""
     if left.shape != right.shape:
@@ -81,8 +66,7 @@ def hadamard(left: Structure, right: Structure) -> Structure:
         left, right = right, left
     if isinstance(right, Streamed):
         return StreamedHadamard(left, right)
-    rule = _REWRITES.get((type(left), type(right)))
-    return (rule and rule(left, right)) or Hadamard(left, right)
+    return HADAMARDS.of(left, right) or Hadamard(left, right)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,10 @@ class Sum(Structure):
         parts = [term.zeroing for term in self.terms]
         return None if None in parts else frozenset().union(*parts)
 
+    @property
+    def outer_columns(self):
+        return self.terms[0].outer_columns
+
     @cached_property
     def T(self):
         return Sum(tuple(term.T for term in self.terms))

@@ -26,6 +26,14 @@ class Counted(np.ndarray):
     def __array_finalize__(self, parent):
         self.count = getattr(parent, "count", Count())
 
+    def __array_function__(self, function, types, arguments, options):
+        # What puts arrays together forgets their class.
+        result = super().__array_function__(function, types, arguments, options)
+        if isinstance(result, np.ndarray):
+            result = result.view(Counted)
+            result.count = self.count
+        return result
+
     def __array_ufunc__(self, ufunc, method, *inputs, **options):
         result = getattr(ufunc, method)(
             *(x.view(np.ndarray) if isinstance(x, Counted) else x for x in inputs), **options

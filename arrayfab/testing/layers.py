@@ -12,7 +12,7 @@ from arrayfab import _arrays
 from arrayfab.composition import Parallel, Sequential
 from arrayfab.layer import Layer
 from arrayfab.plain import Pointwise, Reshape
-from arrayfab.roles import Reconciliation, Role
+from arrayfab.roles import BilinearInterdependence, ParameterizedInterdependence, Reconciliation, Role
 from arrayfab.testing.cases import Case
 
 
@@ -23,7 +23,7 @@ def data_shapes(layer: Layer, case: Case) -> tuple[tuple[int, ...], ...]:
     if hasattr(layer, "dims"):
         return tuple((*rows, columns) for columns in layer.dims)
     if isinstance(layer, Reconciliation):
-        return ((*rows, layer.D),)
+        return ((*rows, layer.attributes),)
     if isinstance(layer, Reshape):
         return ((*rows, *layer.before),)
     b, m = (getattr(layer, name, None) or case.rows for name in ("b", "m"))
@@ -43,6 +43,11 @@ def _first(layer):
         return layer
     firsts = [_first(each) for each in layer.layers]
     return next((first for first in firsts if not isinstance(first, Pointwise)), firsts[0])
+
+
+def is_linear(role: Role) -> bool:
+    """Whether the result is linear in the data."""
+    return role.expansion is None and not isinstance(role, BilinearInterdependence)
 
 
 class Packed:
@@ -107,8 +112,15 @@ class Packed:
         """The result by plain products with the role's own dense matrix, in NumPy."""
         role: Any = self._layer
         x, w = self._arguments(list(map(np.asarray, arrays)))
-        matrix = role.matrix(x, w) if hasattr(role, "_coupling") else role.matrix(w)
+        if isinstance(role, BilinearInterdependence):
+            matrix = role.matrix(x, w)
+        elif isinstance(role, ParameterizedInterdependence):
+            matrix = role.matrix(w, x)
+        else:
+            matrix = role.matrix(w)
         joined = np.concatenate(x, axis=-1) if self._is_list else x
+        if self._is_list or isinstance(role, Reconciliation):
+            joined = joined if role.expansion is None else role.expansion(joined)
         if getattr(role, "is_instance", False):
             return np.swapaxes(matrix, -1, -2) @ joined
         if self._is_list or isinstance(role, Reconciliation):

@@ -163,7 +163,7 @@ def _of_layer(layer, case):
         packed.dense_result if isinstance(layer, Role) else None,
         structure.degree if structure else None,
         _blocks(layer, case),
-        packed.names if isinstance(layer, Role) and not hasattr(layer, "_coupling") else (),
+        packed.names if isinstance(layer, Role) and layers.is_linear(layer) else (),
     )
 
 

@@ -1,0 +1,6 @@
+"""Expansions: formulas that turn every row of the data into a longer one."""
+
+from arrayfab.expansions.base import Expansion, Functions
+from arrayfab.expansions.taylor import Taylor
+
+__all__ = ["Expansion", "Functions", "Taylor"]

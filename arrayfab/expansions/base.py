@@ -1,0 +1,139 @@
+"""An expansion: a formula that turns every row of the data into a longer one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from arrayfab.fabrications.blueprint import Plans, settle_sizes
+from arrayfab.passage import Shaped
+from arrayfab.plain import Parameterless
+from arrayfab.programs import regime
+from arrayfab.structures import Cotangents, Dense, Map, Numbers, Structure
+from arrayfab.structures.numbers import prime
+
+_SIZES = ("int", int)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expansion(Parameterless):
+    """``κ``: rows of ``m`` numbers in, rows of ``D`` numbers out; nothing is learned.
+
+    A variant is a frozen dataclass of hyper-parameters that says how many numbers a row has then, and what
+    the formula is. It is a layer: called, it gives the array ``κ(x)``. In a role it is part of the formula,
+    and ``κ(x)`` is not formed where its product can do without.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from arrayfab.expansions import Taylor
+    >>> Taylor(d=2)(np.asarray([2.0, 3.0]))
+    array([2., 3., 4., 6., 6., 9.])
+    """
+
+    def num_features(self, m: int) -> int:
+        """The length ``D`` of a row of ``κ(x)`` for rows of ``m`` numbers."""
+        raise NotImplementedError(f"{type(self).__name__}.num_features")
+
+    def expand(self, X: Structure) -> Structure:
+        """The formula of ``κ(X)``, of shape ``(b, D)``, for data of shape ``(b, m)``."""
+        raise NotImplementedError(f"{type(self).__name__}.expand")
+
+    def __post_init__(self):
+        settle_sizes(self, *(each.name for each in fields(self) if each.type in _SIZES))
+
+    def formula(self, X: Structure) -> Structure:
+        """`expand`, with its shape checked."""
+        K, expected = self.expand(X), (X.shape[0], self.num_features(X.shape[1]))
+        if K.shape != expected:
+            raise ValueError(
+                f"{self}: the formula of data of shape {X.shape} has shape {K.shape}, expected {expected}"
+            )
+        return K
+
+    def mean_square(self, m: int) -> float:
+        """About the mean square of the numbers in ``κ(x)``, for independent normal numbers in ``x``."""
+        return self.formula(Dense("x", (1, m))).mean_square(1.0)
+
+    def outer_features(self, m: int) -> int | None:
+        """``q`` where the features are those of a product of ``q`` and others, None where they are not."""
+        return self.formula(Dense("x", (1, m))).outer_columns
+
+    def _check_inputs(self, shapes):
+        (shape,) = shapes
+        if not shape:
+            raise ValueError(f"{self}: x must have shape (..., m), got ()")
+        self.num_features(int(shape[-1]))
+
+    def _filled(self, backend, x, w):
+        shaped = Shaped(backend, [tuple(x.shape)], True, False)
+        (rows,) = shaped.filled([x]).values()
+        # Only the namespace, dtype and device of w are asked for.
+        like = w[(0,) * (w.ndim - 1)] if w.ndim > 1 else w
+        b, m = rows.shape
+        return _formula_of(self, regime(b), int(m)), Numbers(backend, {"x": rows}, like, b), shaped
+
+    def _rule(self, backend, x, w, frozen, wrt):
+        self._check_inputs([tuple(x.shape)])
+        K, numbers, shaped = self._filled(backend, x, w)
+        y, pull = K.dense(numbers)
+
+        def expansion_pullback(grad_y):
+            if "x" not in wrt:
+                return None, None
+            cotangents = Cotangents(numbers)
+            pull(shaped.inward(grad_y), cotangents)
+            grad_x = cotangents.take("x", tuple(numbers.arrays["x"].shape))
+            return numbers.reshape(grad_x, tuple(x.shape)), None
+
+        return shaped.outward(y), expansion_pullback
+
+    def _push(self, backend, x, w, dx, dw, frozen):
+        K, numbers, shaped = self._filled(backend, x, w)
+        (moving,) = shaped.filled([dx]).values()
+        numbers = numbers.with_arrays({prime("x"): moving})
+        tangent = K.tangent
+        y = K.dense(numbers)[0]
+        dy = numbers.full(tuple(y.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
+        return shaped.outward(y), shaped.outward(dy)
+
+
+@Plans
+def _formula_of(expansion: Expansion, rows: int, m: int) -> Structure:
+    return expansion.formula(Dense("x", (rows, m)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Functions(Expansion):
+    """An expansion by functions of one number: the `arrayfab.structures.Basis` is the expansion itself.
+
+    A subclass gives ``count``, ``values`` and ``slopes``.
+    """
+
+    @property
+    def count(self) -> int:
+        """How many functions there are."""
+        raise NotImplementedError(f"{type(self).__name__}.count")
+
+    @property
+    def is_attribute_major(self) -> bool:
+        """Whether the features of one attribute stand together, rather than those of one function."""
+        return False
+
+    @property
+    def degree(self) -> int | None:
+        """The largest degree, where all functions are polynomials."""
+        return None
+
+    def values(self, xp, x):
+        """``fₖ(x)``, a list of arrays of the shape of ``x``."""
+        raise NotImplementedError(f"{type(self).__name__}.values")
+
+    def slopes(self, xp, x):
+        """``fₖ'(x)``, a list of arrays of the shape of ``x``."""
+        raise NotImplementedError(f"{type(self).__name__}.slopes")
+
+    def num_features(self, m):
+        return m * self.count
+
+    def expand(self, X):
+        return Map(self, X)
