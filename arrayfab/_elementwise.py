@@ -75,6 +75,15 @@ def _relu_slope(xp, x):
     return xp.where(x > 0, xp.ones_like(x), xp.zeros_like(x))
 
 
+def _square(xp, x):
+    return x * x
+
+
+def _square_slope(xp, x):
+    return x + x
+
+
+SQUARE = Elementwise(_square, _square_slope)
 SIGMOID = Elementwise(_sigmoid, _sigmoid_slope)
 
 #: By name.

@@ -12,12 +12,14 @@ from arrayfab.structures.facesplitting import FaceSplitting, face, khatri_rao
 from arrayfab.structures.formed import Hadamard, Reshaped, ThroughDense, hadamard, reshaped
 from arrayfab.structures.kronecker import Kronecker, kron
 from arrayfab.structures.leaves import Constant, Dense, Diagonal, Identity
+from arrayfab.structures.normalization import Centred, centred, normalized, row_mean, row_variance
 from arrayfab.structures.numbers import Cotangents, Numbers
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
 from arrayfab.structures.sums import EveryRow, Sum, add
 
 __all__ = [
     "Basis",
+    "Centred",
     "Chain",
     "Constant",
     "Cost",
@@ -42,11 +44,15 @@ __all__ = [
     "Sum",
     "ThroughDense",
     "add",
+    "centred",
     "chain",
     "face",
     "hadamard",
     "khatri_rao",
     "kron",
+    "normalized",
     "reshaped",
+    "row_mean",
+    "row_variance",
     "side_by_side",
 ]
