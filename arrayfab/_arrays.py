@@ -57,6 +57,14 @@ class Backend:
         """A function of arrays, with a result of that shape."""
         return function(*arrays)
 
+    def take(self, x: Array, index: np.ndarray, axis: int) -> Array:
+        """The entries of ``x`` at places along an axis."""
+        return self.xp.take(x, self.index(index, device_of(x)), axis=axis)
+
+    def index(self, index: np.ndarray, device: Any) -> Array:
+        """Places as an array of the namespace; Dask takes NumPy's."""
+        return index if self.in_loops or self.in_chunks else from_host(index, self.xp, None, device)
+
     def quotient(self, a: float, b: float) -> float:
         """``a / b``, where ``b`` may depend on the number of rows."""
         return a / b
