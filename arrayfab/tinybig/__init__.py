@@ -145,7 +145,8 @@ concatenation_fusion = _plain(
 
 def _variants(base) -> list[Any]:
     """A plain role with each fabricated matrix in place of the learned one."""
-    p_q, made = {"p": ..., "q": None}, []
+    p_q: dict[str, Any] = {"p": ..., "q": None}
+    made = []
     for key, made_of, hyper in (
         ("lowrank", lorr_reconciliation, {"r": 2}),
         ("hm", hm_reconciliation, p_q),
