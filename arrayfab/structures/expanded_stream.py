@@ -34,7 +34,7 @@ class ExpandedStream(ThroughDense, Multilinear):
         return ExpandedStream(left, right, frozen)
 
     def _tiles(self, numbers):
-        """Runs of columns of ``X``, and what meets them: columns of ``F`` as matrices, one below the other."""
+        """Runs of columns of ``X``, and columns of ``F`` that meet them, as matrices one below the other."""
         (m, k), c = (self.left.shape[1], self.right.shape[1]), self.frozen.shape[1]
         step = max(1, streamed.TILE // (k * c))
         for start in range(0, m, step):
