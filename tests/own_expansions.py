@@ -36,6 +36,20 @@ class Powers(Functions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Halves(Expansion):
+    """``x / 2``."""
+
+    def num_features(self, m):
+        return m
+
+    def expand(self, X):
+        return 0.5 * X
+
+    def reference(self, x):
+        return x / 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class Waves(Functions):
     """``sin(x)`` and ``cos(x)``."""
 
