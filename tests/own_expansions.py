@@ -18,7 +18,7 @@ class Powers(Functions):
     """``x`` and ``x²``, in either layout."""
 
     by_attribute: bool = False
-    count, degree, has_whole_coefficients = 2, 2, True
+    count, degree, has_short_coefficients = 2, 2, True
 
     @property
     def is_attribute_major(self):
