@@ -76,6 +76,14 @@ def _relu_slope(xp, x):
     return xp.where(x > 0, xp.ones_like(x), xp.zeros_like(x))
 
 
+def _square(xp, x):
+    return x * x
+
+
+def _square_slope(xp, x):
+    return x + x
+
+
 def _sin(xp, x):
     return xp.sin(x)
 
@@ -128,6 +136,7 @@ def _sinc_slope(xp, x):
     return xp.where(is_small, near * series, (xp.cos(far) - xp.sin(far) / far) / far)
 
 
+SQUARE = Elementwise(_square, _square_slope)
 SIGMOID = Elementwise(_sigmoid, _sigmoid_slope)
 SINC = Elementwise(_sinc, _sinc_slope)
 

@@ -27,6 +27,7 @@ from arrayfab.expansions.densities import (
     NaiveNormal,
     Normal,
 )
+from arrayfab.expansions.normalized import RowNormalized
 from arrayfab.expansions.polynomials import (
     Bessel,
     Chebyshev,
@@ -102,6 +103,7 @@ __all__ = [
     "Reciprocal",
     "ReverseBessel",
     "Ricker",
+    "RowNormalized",
     "Shannon",
     "Taylor",
     "Trigonometric",
