@@ -173,6 +173,12 @@ def grouped(groups, of):
     return row_of
 
 
+def normalized(row):
+    mean = mp.fsum(row) / len(row)
+    variance = mp.fsum((k - mean) ** 2 for k in row) / len(row)
+    return [(k - mean) / mp.sqrt(variance + mpf("1e-5")) for k in row]
+
+
 LESS = mpf(0.99)
 
 #: Functions of one number, which are checked over a whole range too.
@@ -282,6 +288,7 @@ OTHERS = {
         ex.Nested(expansions=[ex.Taylor(d=2), ex.GroupSum(groups=5)]),
         lambda row: grouped(5, mp.fsum)(products(row, 2)),
     ),
+    "normalized": (ex.RowNormalized(expansion=ex.Taylor(d=2)), lambda row: normalized(products(row, 2))),
     "sum": (ex.GroupSum(groups=2), grouped(2, mp.fsum)),
     "mean": (ex.GroupMean(groups=2), grouped(2, lambda group: mp.fsum(group) / len(group))),
     "max": (ex.GroupMax(groups=2), grouped(2, max)),

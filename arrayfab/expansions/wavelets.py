@@ -202,9 +202,10 @@ class BetaWavelet(Wavelets):
 
     @property
     def _height(self):
-        return math.exp(
-            math.lgamma(self.alpha + self.beta) - math.lgamma(self.alpha) - math.lgamma(self.beta)
-        )
+        of_sum, *others = self.alpha + self.beta, self.alpha, self.beta
+        if of_sum < 100:
+            return math.gamma(of_sum) / math.prod(map(math.gamma, others))
+        return math.exp(math.lgamma(of_sum) - sum(map(math.lgamma, others)))
 
     def _within(self, xp, x, y, is_inside):
         outside = xp.where(x == x, xp.zeros_like(x), x)  # where x is no number, so is this
