@@ -126,7 +126,7 @@ def mean_square_is_that_of_draws(subject: Any, case: Case) -> None:
 
 def _check_of_features(subject, case):
     m = most_columns(subject, 1 << 12)
-    rows = max(64, (1 << 18) // subject.num_features(m))
+    rows = max(64, (1 << 16) // subject.num_features(m))
     y = _arrays.to_host(subject(np.random.default_rng(case.seed).standard_normal((rows, m))))
     squares = np.ma.masked_invalid(y * y)
     expected, received = float(np.ma.filled(squares.mean(), np.nan)), subject.mean_square(m)
