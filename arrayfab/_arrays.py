@@ -26,6 +26,7 @@ class Backend:
 
     __slots__ = (
         "_real_floating",
+        "has_fft",
         "in_chunks",
         "in_loops",
         "in_runs",
@@ -45,6 +46,8 @@ class Backend:
         self.is_eager = self.in_loops or is_cupy(xp)
         # Whether an array consists of arrays, which may be of any class.
         self.in_chunks = is_dask(xp)
+        # Whether the standard's extension of Fourier transforms is there, for rows that are in one piece.
+        self.has_fft = hasattr(xp, "fft") and not self.in_chunks
         self.reshape = getattr(array_type, "reshape", xp.reshape)
         if self.in_chunks:
             self.reshape = _in_two_passes
@@ -56,6 +59,14 @@ class Backend:
     def apply(self, function: Callable, shape: tuple[int, ...], *arrays: Array) -> Array:
         """A function of arrays, with a result of that shape."""
         return function(*arrays)
+
+    def take(self, x: Array, index: np.ndarray, axis: int) -> Array:
+        """The entries of ``x`` at places along an axis."""
+        return self.xp.take(x, self.index(index, device_of(x)), axis=axis)
+
+    def index(self, index: np.ndarray, device: Any) -> Array:
+        """Places as an array of the namespace; Dask takes NumPy's."""
+        return index if self.in_loops or self.in_chunks else from_host(index, self.xp, None, device)
 
     def quotient(self, a: float, b: float) -> float:
         """``a / b``, where ``b`` may depend on the number of rows."""

@@ -25,6 +25,7 @@ FABRICATIONS = [
     *(SMALL.get(name, variant) for name, variant in VARIANTS.items()),
     af.Hypercomplex(p=2, q=1),
     af.DualLPHM(p=1, q=3, r=1),
+    af.LPHM(p=2, q=2, r=1, arrangement="reshaped"),
     af.Eye() + 0.5 * af.LowRank(r=1),
     af.RandomMatrixAdaption() + af.RandomMatrixAdaption(seed=1),
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
+from arrayfab._elementwise import Elementwise
 from arrayfab.fabrications.blueprint import Plans, settle_sizes
 from arrayfab.passage import Shaped
 from arrayfab.plain import Parameterless
@@ -147,3 +149,36 @@ class Functions(Expansion):
 
     def expand(self, X):
         return Map(self, X)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed(Functions):
+    """An expansion by ``functions`` that are there already, each with its slope."""
+
+    functions: ClassVar[tuple[Elementwise, ...]] = ()
+
+    @property
+    def count(self):
+        return len(self.functions)
+
+    def values(self, xp, x):
+        return [function.value(xp, x) for function in self.functions]
+
+    def slopes(self, xp, x):
+        return [function.slope(xp, x) for function in self.functions]
+
+
+def settle_tuples(owner: Any, *names: str) -> None:
+    """Make tuples of a frozen dataclass's lists."""
+    for name in names:
+        object.__setattr__(owner, name, _as_tuple(getattr(owner, name)))
+
+
+def _as_tuple(value):
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
+
+
+def check(owner: Any, holds: bool, wanted: str) -> None:
+    """ValueError unless hyper-parameters are as they must be."""
+    if not holds:
+        raise ValueError(f"{owner}: {wanted}")

@@ -180,8 +180,9 @@ class Map(ThroughDense):
         return self._values_cost + Cost(cols * self.shape[0] * self.shape[1], extra)
 
     def mean_square(self, variance):
-        # E f(z)² for Gaussian z, by Gauss–Hermite quadrature over where f is a number.
-        nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+        # E f(z)² for Gaussian z, by Gauss–Hermite quadrature over where f is a number. None of an even number
+        # of nodes is zero, where a reciprocal is larger than it ever is.
+        nodes, weights = np.polynomial.hermite_e.hermegauss(40)
         z = math.sqrt(self.inner.mean_square(variance)) * nodes
         with np.errstate(all="ignore"):
             squares = [np.broadcast_to(f, z.shape) ** 2 for f in self.basis.values(np, z)]

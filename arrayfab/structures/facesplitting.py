@@ -9,6 +9,7 @@ from arrayfab.structures.base import Cost, Multilinear, Structure, Transposed
 from arrayfab.structures.chain import chain
 from arrayfab.structures.formed import hadamard
 from arrayfab.structures.kronecker import Kronecker
+from arrayfab.structures.leaves import Constant
 from arrayfab.structures.rewriting import HADAMARDS, PRODUCTS
 from arrayfab.structures.sums import Sum, add
 
@@ -64,6 +65,8 @@ class FaceSplitting(Multilinear):
     #   t_ic = M_c bᵢ, one product with all M_c, one below the other;  y_ic = aᵢᵀ t_ic.
     # Hence  gaᵢ = Σ_c gy_ic t_ic,  gt_ic = gy_ic aᵢ,  gM = gtᵀ b  and  gb = gt M.
     def cols(self, x, numbers):
+        if isinstance(self.right, Constant):
+            return self._cols_of_repeated(x, numbers)
         reshape, mT = numbers.reshape, numbers.mT
         a, b, pull = self._formed(numbers)
         (rows, m), k, c = a.shape[-2:], b.shape[-1], x.shape[-1]
@@ -87,6 +90,22 @@ class FaceSplitting(Multilinear):
             return mT(reshape(g, (*g.shape[:-2], c, m * k)))
 
         return reshape(y, y.shape[:-1]), face_cols_pullback
+
+    # With bᵢ = v 1 for all rows, y = a M' for the sums of M over what meets the same column of X, times v.
+    def _cols_of_repeated(self, x, numbers):
+        reshape, mT = numbers.reshape, numbers.mT
+        (m, k), c, value = (child.shape[1] for child in self.children), x.shape[-1], self.right.value
+        M = reshape(mT(x), (*x.shape[:-2], c, m, k))
+        y, pull = self.left.cols(value * mT(numbers.sum(M, axis=-1)), numbers)
+
+        def face_cols_pullback(gy, cotangents, need_x=True):
+            g = pull(gy, cotangents, need_x)
+            if not need_x:
+                return None
+            g = mT(g)[..., None] * numbers.full((1, k), value)
+            return mT(reshape(g, (*g.shape[:-2], m * k)))
+
+        return y, face_cols_pullback
 
     # A row x of the data gives the matrix Σ_b x_b a_b b_bᵀ = (x ∘ aᵀ) b of shape m × k.
     def rows(self, x, numbers):
@@ -125,6 +144,8 @@ class FaceSplitting(Multilinear):
         return self.left.dense_cost + self.right.dense_cost
 
     def cols_cost(self, cols):
+        if isinstance(self.right, Constant):
+            return self.left.cols_cost(cols) + Cost(self.left.shape[1] * cols, self.shape[1] * cols)
         read = self.shape[0] * self.left.shape[1] * cols
         return self._children_cost + Cost(read * self.right.shape[1] + read, read)
 
@@ -177,11 +198,11 @@ def _times_sum(expanded, factor):
 
 
 @PRODUCTS.of_types(Sum, Kronecker)
-def _sum_times(total, factor):
-    products = [
-        _times_kronecker(term, factor) if isinstance(term, FaceSplitting) else None for term in total.terms
-    ]
-    return None if None in products else add(*products)
+def distributed(total: Sum, factor: Structure) -> Structure | None:
+    """``Σ Mᵢ F``, each by itself where one of them is expanded so that a rule applies."""
+    if not any(isinstance(term, FaceSplitting) and PRODUCTS.of(term, factor) for term in total.terms):
+        return None
+    return add(*(chain(term, factor) for term in total.terms))
 
 
 @HADAMARDS.of_types(FaceSplitting, FaceSplitting)
