@@ -25,6 +25,7 @@ class Backend:
 
     __slots__ = (
         "_real_floating",
+        "has_fft",
         "in_chunks",
         "in_loops",
         "in_runs",
@@ -44,6 +45,8 @@ class Backend:
         self.is_eager = self.in_loops or is_cupy(xp)
         # Whether an array consists of arrays, which may be of any class.
         self.in_chunks = is_dask(xp)
+        # Whether the standard's extension of Fourier transforms is there, for rows that are in one piece.
+        self.has_fft = hasattr(xp, "fft") and not self.in_chunks
         self.reshape = getattr(array_type, "reshape", xp.reshape)
         self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
         # Functions of the standard that programs may call by a shorter way, to the same effect.

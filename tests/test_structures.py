@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from arrayfab import _arrays
 from arrayfab.structures import (
     Constant,
+    Correlated,
     Cotangents,
     Dense,
     Diagonal,
@@ -22,6 +23,7 @@ from arrayfab.structures import (
     Numbers,
     Sigmoid,
     Streamed,
+    Toeplitz,
     add,
     chain,
     face,
@@ -48,7 +50,7 @@ def tiles_and_runs(request):
 
 
 KINDS = ["product", "sum", "scaled", "T", "kron", "entrywise", "reshaped"]
-KINDS += ["face", "khatri_rao", "expanded times", "beside", "diagonal", "mapped"]
+KINDS += ["face", "khatri_rao", "expanded times", "beside", "diagonal", "mapped", "toeplitz"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,13 @@ def powers(a, is_attribute_major):
     if is_attribute_major:
         columns = [a[:, [j]] ** d for j in range(a.shape[1]) for d in (1, 2)]
     return np.concatenate(columns, axis=1)
+
+
+def toeplitz(taps, n, D, before):
+    def entry(h, k):
+        return h[k] if 0 <= k < len(h) else 0.0
+
+    return np.array([[entry(h, i - j + before) for h in taps for j in range(D)] for i in range(n)])
 
 
 def face_splitting(a, b):
@@ -127,6 +136,12 @@ class Formula:
                 return face(A, B), lambda h: face_splitting(a(h), b(h))
             (A, a), (B, b) = self.build(m, D, depth - 1), self.build(n // m, D, depth - 1)
             return khatri_rao(A, B), lambda h: face_splitting(a(h).T, b(h).T).T
+        if kind == "toeplitz":
+            r = self.draw(factor(D))
+            before = self.draw(st.integers(0, D // r - 1))
+            t = self.draw(st.integers(max(before, 1), n + before))
+            A, a = self.build(r, t, depth - 1)
+            return Toeplitz(A, n, D // r, before), lambda h: toeplitz(a(h), n, D // r, before)
         if kind == "expanded times":
             return self.expanded_times(n, D, depth - 1)
         if kind == "beside" and D > 1:
@@ -405,7 +420,33 @@ def test_contributions_with_and_without_batch_axes_add_up():
     assert_equal(cotangents.take("v", (3, 1)), np.full((3, 1), 2 * (4.0 + 2.0)))
 
 
+@settings(max_examples=30)
+@given(st.data())
+def test_a_toeplitz_matrix_by_transforms_equals_its_dense_form(data):
+    n, D, r, rows = (data.draw(st.integers(1, 9)) for _ in range(4))
+    before = data.draw(st.integers(0, D - 1))
+    t = data.draw(st.integers(max(before, 1), n + before))
+    matrix = Toeplitz(Dense("h", (r, t)), n, D, before)
+    lead, batch = data.draw(st.sampled_from([((), ()), ((2,), ()), ((), (2,)), ((2,), (2,))]))
+    arrays = {"h": integers(1, *batch, r, t)}
+    numbers, x, u = (
+        numbers_of(**arrays),
+        integers(2, *lead, rows, n),
+        integers(3, *(lead or batch), rows, r * D),
+    )
+    results = []
+    for is_fast in (False, True):
+        with mock.patch.object(Toeplitz, "_is_fast", lambda *_, is_fast=is_fast: is_fast):
+            y, pullback = matrix.rows(x, numbers)
+            cotangents = Cotangents(numbers)
+            gx = numbers.unbroadcast(pullback(u, cotangents), x.shape)
+            results.append([y, gx, cotangents.take("h", arrays["h"].shape)])
+    for exact, by_transforms in zip(*results, strict=True):
+        np.testing.assert_allclose(by_transforms, exact, atol=1e-10)
+
+
 MISFITS = {
+    "Toeplitz": lambda: Toeplitz(Dense("h", (1, 3)), 2, 2, 2),
     "hadamard": lambda: hadamard(Dense("A", (2, 3)), Dense("v", (1, 3))),
     "reshaped": lambda: reshaped(Dense("A", (2, 3)), (5, 1)),
     "Diagonal": lambda: Diagonal(Dense("v", (3, 1))),
@@ -438,3 +479,37 @@ def test_reads_of_one_array_inside_one_another_keep_their_cotangents_apart():
     forward = np.sum(u * structure.tangent.dense(numbers)[0])
     backward = sum(np.sum(cotangents.take(k, v.shape) * moves[prime(k)]) for k, v in arrays.items())
     np.testing.assert_allclose(backward, forward, rtol=1e-12)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_blocks_that_do_not_lie_along_expanded_rows_are_correlations(data):
+    s, blocks, c, r, rows = (data.draw(st.integers(1, 3)) for _ in range(5))
+    m = s * blocks
+    shapes = {"u": (rows, m + 1), "v": (rows, m), "A": (blocks, c), "S": (s, r), "T": (r, m + 1)}
+    if r > 1 and data.draw(st.booleans()):
+        shapes |= {"S": (s, m + 1)}
+        del shapes["T"]
+    batch = {name: data.draw(st.sampled_from([(), (2,)])) for name in shapes}
+    arrays = {name: integers(i, *batch[name], *shapes[name]) for i, name in enumerate(shapes)}
+    holes = {name: Dense(name, shape) for name, shape in shapes.items()}
+    B = holes["S"] @ holes["T"] if "T" in holes else holes["S"]
+    W = kron(holes["A"], reshaped(B, (1, s * (m + 1))).T)
+    product = face(holes["u"], holes["v"]) @ W
+    assert any(isinstance(factor, Correlated) for factor in (product, *product.children))
+
+    def dense(u, v, A, S, T=None):
+        b = S if T is None else S @ T
+        return face_splitting(u, v) @ np.kron(A, b.reshape(-1, 1))
+
+    def formula(*given):
+        return over_lead(dense, given, (2,) * len(given))
+
+    numbers = Numbers(_arrays.backend_of("test", "w", np.zeros(1)), arrays, np.zeros((2, 1)))
+    y, pullback = product.dense(numbers)
+    expected = formula(*arrays.values())
+    assert_equal(spread(y, expected.shape[:-2]), expected)
+    u, cotangents = integers(9, *y.shape), Cotangents(numbers)
+    pullback(u, cotangents)
+    for name, gradient in zip(arrays, gradients(formula, list(arrays.values()), u, True), strict=True):
+        assert_equal(cotangents.take(name, arrays[name].shape), gradient)

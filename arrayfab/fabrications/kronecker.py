@@ -1,25 +1,47 @@
 """Fabrications by the Kronecker product.
 
 In all of them ``p`` and ``q`` left out mean the factor nearest below ``√n`` and ``√D``, and in a role with an
-expansion its own outer factor in place of that of ``√D``.
+expansion its own outer factor in place of that of ``√D``. ``arrangement="reshaped"`` lays the products of all
+entries out as tinybig's code does: the outer product of the factors as flat vectors, row by row as ``n × D``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.sizes import nearest_factor, split_evenly
-from arrayfab.structures import kron
+from arrayfab.structures import kron, reshaped
+
+ARRANGEMENTS = ("kronecker", "reshaped")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _ByKronecker(Fabrication):
     p: int | None = None
     q: int | None = None
+    arrangement: str = field(default="kronecker", kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.arrangement not in ARRANGEMENTS:
+            raise ValueError(f"{self}: arrangement must be one of {ARRANGEMENTS}, got {self.arrangement!r}")
 
     def along(self, p, q):
-        return replace(self, p=self.p or p, q=self.q or q)
+        return self if self.arrangement == "reshaped" else replace(self, p=self.p or p, q=self.q or q)
+
+    def _product(self, n, D, A, B):
+        """``A ⊗ B``, or the outer product of all entries of ``A`` and of ``B``, row by row as ``n × D``."""
+        if self.arrangement == "kronecker":
+            return kron(A, B)
+        (p, q), (s, t) = A.shape, B.shape
+        # Where rows of W hold whole multiples of all entries of B, or the other way round, it is a Kronecker
+        # product of the same numbers in other shapes.
+        if p * q % n == 0:
+            return kron(reshaped(A, (n, p * q // n)), reshaped(B, (1, s * t)))
+        if n % (p * q) == 0:
+            return kron(reshaped(A, (p * q, 1)), reshaped(B, (n // (p * q), D)))
+        return reshaped(reshaped(A, (p * q, 1)) @ reshaped(B, (1, s * t)), (n, D))
 
     def _sizes(self, n, D):
         """``p, q, s, t`` with ``n = p s`` and ``D = q t``."""
@@ -36,7 +58,7 @@ class Hypercomplex(_ByKronecker):
         return {"A": (p, q), "B": (s, t)}
 
     def matrix(self, n, D, A, B):
-        return kron(A, B)
+        return self._product(n, D, A, B)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +75,7 @@ class LPHM(_ByKronecker):
         return {"A": (p, q), "S": (s, self.r), "Tt": (self.r, t)}
 
     def matrix(self, n, D, A, S, Tt):
-        return kron(A, S @ Tt)
+        return self._product(n, D, A, S @ Tt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,4 +92,4 @@ class DualLPHM(_ByKronecker):
         return {"P": (p, self.r), "Qt": (self.r, q), "S": (s, self.r), "Tt": (self.r, t)}
 
     def matrix(self, n, D, P, Qt, S, Tt):
-        return kron(P @ Qt, S @ Tt)
+        return self._product(n, D, P @ Qt, S @ Tt)

@@ -32,6 +32,7 @@ class Tape(Backend):
     def __init__(self, backend: Backend):
         self.xp: Any = self
         self.in_loops, self.in_runs, self.is_eager = backend.in_loops, backend.in_runs, False
+        self.has_fft = backend.has_fft
         self.mT, self.reshape = operator.attrgetter("mT"), Traced.reshape
         self.lines: list[Line] = []
         #: The functions and constants that the lines name.

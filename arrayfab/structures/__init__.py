@@ -7,6 +7,7 @@ A formula is spelled with ``A @ B``, ``A + B``, ``2.0 * A``, ``A.T``, `kron`, `D
 from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.beside import SideBySide, side_by_side
 from arrayfab.structures.chain import Chain, chain
+from arrayfab.structures.correlation import Correlated
 from arrayfab.structures.elementwise import Basis, Map, Sigmoid
 from arrayfab.structures.facesplitting import FaceSplitting, face, khatri_rao
 from arrayfab.structures.formed import Hadamard, Reshaped, ThroughDense, hadamard, reshaped
@@ -16,12 +17,14 @@ from arrayfab.structures.normalization import Centred, centred, normalized, row_
 from arrayfab.structures.numbers import Cotangents, Numbers
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
 from arrayfab.structures.sums import EveryRow, Sum, add
+from arrayfab.structures.toeplitz import Toeplitz
 
 __all__ = [
     "Basis",
     "Centred",
     "Chain",
     "Constant",
+    "Correlated",
     "Cost",
     "Cotangents",
     "Dense",
@@ -43,6 +46,7 @@ __all__ = [
     "Structure",
     "Sum",
     "ThroughDense",
+    "Toeplitz",
     "add",
     "centred",
     "chain",

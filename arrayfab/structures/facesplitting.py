@@ -65,7 +65,7 @@ class FaceSplitting(Multilinear):
     #   t_ic = M_c bᵢ, one product with all M_c, one below the other;  y_ic = aᵢᵀ t_ic.
     # Hence  gaᵢ = Σ_c gy_ic t_ic,  gt_ic = gy_ic aᵢ,  gM = gtᵀ b  and  gb = gt M.
     def cols(self, x, numbers):
-        if isinstance(self.left, Constant):
+        if isinstance(self.right, Constant):
             return self._cols_of_repeated(x, numbers)
         reshape, mT = numbers.reshape, numbers.mT
         a, b, pull = self._formed(numbers)
@@ -91,18 +91,18 @@ class FaceSplitting(Multilinear):
 
         return reshape(y, y.shape[:-1]), face_cols_pullback
 
-    # With aᵢ = v 1 for all rows, y = b (v Σᵢ Mᵢ)ᵀ for the matrices Mᵢ that meet the columns of X.
+    # With bᵢ = v 1 for all rows, y = a M' for the sums of M over what meets the same column of X, times v.
     def _cols_of_repeated(self, x, numbers):
         reshape, mT = numbers.reshape, numbers.mT
-        (m, k), c, value = (child.shape[1] for child in self.children), x.shape[-1], self.left.value
+        (m, k), c, value = (child.shape[1] for child in self.children), x.shape[-1], self.right.value
         M = reshape(mT(x), (*x.shape[:-2], c, m, k))
-        y, pull = self.right.cols(value * mT(numbers.sum(M, axis=-2)), numbers)
+        y, pull = self.left.cols(value * mT(numbers.sum(M, axis=-1)), numbers)
 
         def face_cols_pullback(gy, cotangents, need_x=True):
             g = pull(gy, cotangents, need_x)
             if not need_x:
                 return None
-            g = value * mT(g)[..., None, :] + numbers.full((m, 1), 0.0)
+            g = mT(g)[..., None] * numbers.full((1, k), value)
             return mT(reshape(g, (*g.shape[:-2], m * k)))
 
         return y, face_cols_pullback
@@ -144,8 +144,8 @@ class FaceSplitting(Multilinear):
         return self.left.dense_cost + self.right.dense_cost
 
     def cols_cost(self, cols):
-        if isinstance(self.left, Constant):
-            return self.right.cols_cost(cols) + Cost(2 * self.right.shape[1] * cols, self.shape[1] * cols)
+        if isinstance(self.right, Constant):
+            return self.left.cols_cost(cols) + Cost(self.left.shape[1] * cols, self.shape[1] * cols)
         read = self.shape[0] * self.left.shape[1] * cols
         return self._children_cost + Cost(read * self.right.shape[1] + read, read)
 
@@ -199,8 +199,8 @@ def _times_sum(expanded, factor):
 
 @PRODUCTS.of_types(Sum, Kronecker)
 def _sum_times(total, factor):
-    """``Σ Mᵢ (A ⊗ B)``, each by itself where one of them is expanded so that it fits."""
-    if not any(isinstance(term, FaceSplitting) and _fits(term, *factor.children) for term in total.terms):
+    """``Σ Mᵢ (A ⊗ B)``, each by itself where one of them is expanded so that a rule applies."""
+    if not any(isinstance(term, FaceSplitting) and PRODUCTS.of(term, factor) for term in total.terms):
         return None
     return add(*(chain(term, factor) for term in total.terms))
 

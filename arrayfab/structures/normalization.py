@@ -2,7 +2,7 @@
 
 For face-splitting products both moments have closed forms. With ``X = μ_x 1ᵀ + X̃`` and ``Y`` likewise,
 
-    X • Y = μ_x μ_y 1ᵀ + (X̃ • Y + μ_x 1ᵀ • Ỹ),
+    X • Y = μ_x μ_y 1ᵀ + (X • Ỹ + X̃ • μ_y 1ᵀ),
 
 where the bracket has row sums of zero, and its mean square is ``v_x v_y + μ_x² v_y + μ_y² v_x`` for variances
 ``v``: a sum of what is not negative, in which no digits cancel, as they would in ``E κ² − (E κ)²``.
@@ -77,8 +77,8 @@ def centred(matrix: Structure) -> Structure:
     """``M − μ 1ᵀ``: every row without its mean."""
     if isinstance(matrix, FaceSplitting):
         left, right = matrix.children
-        repeated = face(Constant(left.shape, 1.0), centred(right))
-        return add(face(centred(left), right), chain(Diagonal(row_mean(left).T), repeated))
+        repeated = face(centred(left), Constant(right.shape, 1.0))
+        return add(face(left, centred(right)), chain(Diagonal(row_mean(right).T), repeated))
     if _is_expanded(matrix):
         within = side_by_side(tuple(map(centred, matrix.parts)))
         between = [chain(_off_mean(matrix, part), Constant((1, part.shape[1]), 1.0)) for part in matrix.parts]

@@ -15,21 +15,21 @@ class Rules:
     """Rules by the types of two matrices."""
 
     def __init__(self):
-        self._rules: dict[tuple[type, type], Rule] = {}
+        self._rules: dict[tuple[type, type], list[Rule]] = {}
 
     def of_types(self, left: type, right: type) -> Callable[[Rule], Rule]:
-        """Mark the rule for two types."""
+        """Mark a rule for two types."""
 
         def entered(rule):
-            self._rules[left, right] = rule
+            self._rules.setdefault((left, right), []).append(rule)
             return rule
 
         return entered
 
     def of(self, left: Structure, right: Structure) -> Structure | None:
-        """What the rule for two matrices gives, None where there is none."""
-        rule = self._rules.get((type(left), type(right)))
-        return rule(left, right) if rule else None
+        """What the first rule that applies to two matrices gives, None where none does."""
+        rules = self._rules.get((type(left), type(right)), ())
+        return next((made for rule in rules if (made := rule(left, right)) is not None), None)
 
 
 #: For ``A B`` and for ``A ∘ B``.
