@@ -460,6 +460,23 @@ def test_models_side_by_side_are_trained_as_one():
         np.testing.assert_allclose(run.w[k], one.w, rtol=1e-10)
 
 
+def test_a_mini_batch_is_prepared_by_its_step():
+    x, t = data()
+    bytes_, steps = np.round(20 * x).astype(np.int8), []
+
+    def prepare(x, target, step):
+        steps.append(step)
+        return x.astype(np.float32) / 20 + 0.01 * (step or 0), target + 0
+
+    fitting, pair = training(prepare=prepare), (bytes_[:9], t[:9])
+    run = fitting.start(bytes_, t, validation=pair).train()
+    assert run.w.dtype == np.float32
+    assert [step for step in steps if step is not None] == list(range(12))
+    assert steps.count(None) == 1 + 3 * 2  # once to know the dtype
+    half = fitting.start(bytes_, t, validation=pair).train(5)
+    np.testing.assert_array_equal(fitting.resume(half.entries(), bytes_, t, validation=pair).train().w, run.w)
+
+
 def test_a_layer_of_lists_is_trained():
     fusion = af.ConcatenationFusion(fabrication=af.Full(), dims=(5, 2), n=3)
     x, t = data()
@@ -485,6 +502,7 @@ X, T = data()
         ({"layer": "mlp"}, (X, T), TypeError, "layer must be a role or layers composed, got 'mlp'"),
         ({"layer": af.Pointwise("tanh")}, (X, T), ValueError, "nothing to learn"),
         ({"loss": "cross entropy"}, (X, T), TypeError, "loss must be a function, got 'cross entropy'"),
+        ({}, (X.astype(np.int64), T), TypeError, "x must hold real floating numbers"),
         ({"metric": "accuracy"}, (X, T), TypeError, "metric must be a function"),
         ({"optimizer": "adam"}, (X, T), TypeError, "optimizer must be one, such as AdamW"),
         ({"optimizer": AdamW}, (X, T), TypeError, "optimizer must be one, such as AdamW"),

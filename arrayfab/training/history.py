@@ -112,3 +112,17 @@ def progress_bar(wanted: bool, done: int, total: int) -> Iterator[Callable[[int,
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=total, completed=done)
         yield lambda done, text: progress.update(task, completed=done, description=text)
+
+
+def accuracy(logits: Array, labels: Array) -> Array:
+    """The share of rows whose largest logit is that of their class number: a metric.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(accuracy(np.asarray([[0.0, 1.0], [0.0, 1.0]]), np.asarray([1, 0])))
+    0.5
+    """
+    xp = _arrays.check_real_floating("accuracy", "logits", logits).xp
+    hits = xp.argmax(logits, axis=-1) == xp.astype(labels, xp.argmax(logits, axis=-1).dtype, copy=False)
+    return xp.mean(xp.astype(hits, logits.dtype))

@@ -51,6 +51,10 @@ class Training:
     shuffle : bool
     axis : int
         Along which axis of data and target the rows lie: 1 for ``k`` models with a ``w`` of shape ``(k, l)``.
+    prepare : callable, optional
+        ``prepare(x, target, step) → (x, target)`` makes a mini-batch what the layer takes: it casts, scales,
+        moves to a device, adds noise. The step's number is the only thing that it may depend on beside; it is
+        None for the validation set.
     compiled : callable, optional
         What ``objective(w, x, target) → (loss, gradient)`` is passed through, such as ``jax.jit``.
 
@@ -81,6 +85,7 @@ class Training:
     seed: int = 0
     shuffle: bool = True
     axis: int = 0
+    prepare: Callable | None = None
     compiled: Callable | None = None
 
     def __post_init__(self):
@@ -90,7 +95,7 @@ class Training:
             raise ValueError(f"Training: there is nothing to learn in {self.layer}")
         if not hasattr(self.optimizer, "step") or isinstance(self.optimizer, type):
             raise TypeError(f"Training: optimizer must be one, such as AdamW(), got {self.optimizer!r}")
-        for name in ("loss", "metric", "compiled"):
+        for name in ("loss", "metric", "prepare", "compiled"):
             given = getattr(self, name)
             if not callable(given) and (given is not None or name == "loss"):
                 raise TypeError(f"Training: {name} must be a function, got {given!r}")
@@ -117,10 +122,8 @@ class Training:
             Data and target on which loss and metric are taken after every epoch.
         """
         if w is None:
-            like = first(x)
-            xp = _arrays.check_real_floating("Training", "x", like).xp
-            device = _arrays.device_of(like)
-            w = self.layer.init(rng=self.seed, xp=xp, dtype=like.dtype, device=device)
+            xp, like = self._home(x, target)
+            w = self.layer.init(rng=self.seed, xp=xp, dtype=like.dtype, device=_arrays.device_of(like))
         return Run(self, x, target, w, validation)
 
     def resume(
@@ -133,8 +136,7 @@ class Training:
         needed = {"w", "best", "losses", "history", "position"}
         if missing := needed - entries.keys():
             raise ValueError(f"Training: these are no entries of a run, {sorted(missing)} are not among them")
-        like = first(x)
-        xp = _arrays.check_real_floating("Training", "x", like).xp
+        xp, like = self._home(x, target)
 
         def moved(name):
             array = np.array(_arrays.to_host(entries[name][1]))  # a run writes into its state
@@ -153,6 +155,15 @@ class Training:
         run.history.epochs += [Epoch(*map(float, row)) for row in history]
         run._losses = Losses(_arrays.to_host(entries["losses"][1]).tolist())
         return run
+
+    def _home(self, x, target):
+        """The namespace in which it is learned, and an array that lives where ``w`` shall."""
+        prepared = self._prepared(*Data("x", x, target, self.axis).run(0, 1), None)
+        like = first(prepared[0])
+        return _arrays.check_real_floating("Training", "x", like).xp, like
+
+    def _prepared(self, x, target, step):
+        return (x, target) if self.prepare is None else self.prepare(x, target, step)
 
 
 class Run:
@@ -263,7 +274,7 @@ class Run:
         if self._order is None:
             self._order, self._began = self._shuffled(epoch), time.perf_counter()
         start, stop = (min(i * training.batch_size, self._data.rows) for i in (batch, batch + 1))
-        x, target = self._data.taken(self._order[start:stop])
+        x, target = training._prepared(*self._data.taken(self._order[start:stop]), self.steps)
         loss, gradient = self._objective(self.w, x, target)
         self._losses.append(loss)
         if self._backend.in_loops and not math.isfinite(loss):
@@ -279,7 +290,9 @@ class Run:
     def _shuffled(self, epoch):
         rows = self._data.rows
         numbers = order(int(self.training.seed), epoch, rows) if self.training.shuffle else np.arange(rows)
-        return _arrays.from_host(numbers, self._backend.xp, None, _arrays.device_of(self.w))
+        like = first(self._data.x)
+        xp = _arrays.backend_of("Training", "x", like).xp
+        return _arrays.from_host(numbers, xp, None, _arrays.device_of(like))
 
     def _check_losses(self) -> list[float]:
         """The losses of this epoch; FloatingPointError where one is not finite."""
@@ -313,23 +326,10 @@ class Run:
         training, size, rows = self.training, self.training.batch_size, self._validation.rows
         totals: Array = 0.0
         for start in range(0, rows, size):
-            x, target = self._validation.run(start, min(start + size, rows))
+            batch = self._validation.run(start, min(start + size, rows))
+            x, target = training._prepared(*batch, None)
             y = training.layer(x, self.w)
             found = [training.loss(y, target)[0], *([training.metric(y, target)] if training.metric else [])]
             totals = totals + self._backend.xp.stack(found) * (min(size, rows - start) / rows)
         loss, *metric = numbers_of([totals])
         return loss, metric[0] if metric else math.nan
-
-
-def accuracy(logits: Array, labels: Array) -> Array:
-    """The share of rows whose largest logit is that of their class number: a metric.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> float(accuracy(np.asarray([[0.0, 1.0], [0.0, 1.0]]), np.asarray([1, 0])))
-    0.5
-    """
-    xp = _arrays.check_real_floating("accuracy", "logits", logits).xp
-    hits = xp.argmax(logits, axis=-1) == xp.astype(labels, xp.argmax(logits, axis=-1).dtype, copy=False)
-    return xp.mean(xp.astype(hits, logits.dtype))
