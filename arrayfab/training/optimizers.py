@@ -219,10 +219,10 @@ def clipped(gradient: Array, norm: float) -> Array:
         return xp.astype(_scaled(xp, wider, norm), gradient.dtype, copy=False)
     flat = wider.reshape(-1)
     with np.errstate(over="ignore", invalid="ignore"):
-        square = float(flat @ flat)
-        if square <= norm * norm:
+        length = math.sqrt(flat @ flat)
+        if length <= norm:
             return gradient
-        found = wider * (norm / math.sqrt(square)) if math.isfinite(square) else _scaled(xp, wider, norm)
+        found = wider * (norm / length) if math.isfinite(length) else _scaled(xp, wider, norm)
     return found.astype(gradient.dtype, copy=False)
 
 
