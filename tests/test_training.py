@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import arrayfab as af
@@ -162,6 +162,8 @@ def test_wrong_settings_are_refused(make, message):
 
 
 @given(st.integers(0, 99), st.floats(-100, 200), st.floats(-0.5, -0.01) | st.floats(0.01, 0.5))
+@example(0, 0.0, -0.01)
+@example(0, 200.0, -0.01)
 def test_clipping_keeps_the_direction_and_bounds_the_norm(seed, exponent, bound):
     gradient = draw(5, seed=seed) * 10.0**exponent
     length = math.hypot(*gradient)
