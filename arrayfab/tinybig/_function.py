@@ -28,6 +28,15 @@ def checked(method):
     return checked_method
 
 
+#: Where all classes are.
+HERE = "arrayfab.tinybig"
+
+#: Keywords for functions before and after, where tinybig has them.
+HOOKS: dict[str, Any] = dict.fromkeys(
+    f"{when}process_function{what}" for what in ("s", "_configs") for when in ("pre", "post")
+)
+
+
 class Function:
     """What every one of tinybig's functions has: parameters from a table, a name, and a call."""
 
@@ -72,3 +81,47 @@ class Function:
         if len(w.shape) != 2 or w.shape[0] != 1:
             raise ParameterError(f"{self.name}: w must have shape (1, l), got {tuple(w.shape)}")
         return w[0, :]
+
+
+class Hooked(Function):
+    """What has functions before and after."""
+
+    # Methods that a subclass may give anew. Where it does, what is known of the formula holds no more.
+    _overridable: ClassVar[tuple[str, ...]] = ("pre_process", "post_process")
+
+    def _settle(self):
+        if self.preprocess_function_configs or self.postprocess_function_configs:
+            raise TypeError(f"{self.name}: hand in the callables themselves, not their configurations")
+
+    def pre_process(self, x: Array, device="cpu", *args, **kwargs) -> Array:
+        return _through(x, self.preprocess_functions)
+
+    def post_process(self, x: Array, device="cpu", *args, **kwargs) -> Array:
+        return _through(x, self.postprocess_functions)
+
+    def _is_plain(self) -> bool:
+        """Whether nothing but arrayfab's part takes part."""
+        own = all(getattr(self, name).__module__.startswith(HERE) for name in self._overridable)
+        return own and not (self.preprocess_functions or self.postprocess_functions)
+
+    def _check_plain(self):
+        if not self._is_plain():
+            raise NotImplementedError(
+                f"{self.name}: vjp has no rule for pre- and postprocess functions or overridden methods; "
+                "apply the functions outside"
+            )
+
+
+def _through(x, functions):
+    for function in [functions] if callable(functions) else functions or ():
+        x = function(x)
+    return x
+
+
+def class_of(
+    name: str, base: type, made_of: Any, doc: str | None, order: dict, hyper=(), **attributes
+) -> Any:
+    """A class, from its row in a table."""
+    attributes |= {"_made_of": made_of, "_order": order, "_hyper": tuple(hyper), "__module__": HERE}
+    arguments = ", ".join(key if default is ... else f"{key}={default!r}" for key, default in order.items())
+    return type(name, (base,), {"__doc__": f"{doc}\n\n    Arguments: ``{arguments}``.\n    ", **attributes})
