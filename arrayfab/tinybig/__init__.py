@@ -31,6 +31,8 @@ Examples
 from __future__ import annotations
 
 from arrayfab.tinybig._function import ParameterError as ParameterError
+from arrayfab.tinybig.compression import *
+from arrayfab.tinybig.expansion import *
 from arrayfab.tinybig.fusion import *
 from arrayfab.tinybig.interdependence import *
 from arrayfab.tinybig.reconciliation import *

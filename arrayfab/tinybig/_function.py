@@ -31,6 +31,9 @@ def checked(method):
 #: Where all classes are.
 HERE = "arrayfab.tinybig"
 
+#: All classes that were made from a row of a table, by their names.
+CLASSES: dict[str, Any] = {}
+
 #: Keywords for functions before and after, where tinybig has them.
 HOOKS: dict[str, Any] = dict.fromkeys(
     f"{when}process_function{what}" for what in ("s", "_configs") for when in ("pre", "post")
@@ -66,6 +69,16 @@ class Function:
 
     def get_name(self) -> str:
         return self.name
+
+    def to_config(self) -> dict[str, Any]:
+        """The class by its name, and the constructor's arguments."""
+        given = {key: getattr(self, key) for key in self._order}
+        return {
+            "function_class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "function_parameters": {
+                key: value for key, value in given.items() if not (key in HOOKS and value is None)
+            },
+        }
 
     def __call__(self, *args, **kwargs) -> Array:
         return self.forward(*args, **kwargs)
@@ -124,4 +137,15 @@ def class_of(
     """A class, from its row in a table."""
     attributes |= {"_made_of": made_of, "_order": order, "_hyper": tuple(hyper), "__module__": HERE}
     arguments = ", ".join(key if default is ... else f"{key}={default!r}" for key, default in order.items())
-    return type(name, (base,), {"__doc__": f"{doc}\n\n    Arguments: ``{arguments}``.\n    ", **attributes})
+    CLASSES[name] = type(
+        name, (base,), {"__doc__": f"{doc}\n\n    Arguments: ``{arguments}``.\n    ", **attributes}
+    )
+    return CLASSES[name]
+
+
+def of_config(config: dict) -> Function:
+    """The function that a configuration tells of, by the last part of its class's name."""
+    name = str(config.get("function_class", "")).rpartition(".")[2]
+    if name not in CLASSES:
+        raise ParameterError(f"function_class must be one of tinybig's, got {config.get('function_class')!r}")
+    return CLASSES[name](**config.get("function_parameters", {}))
