@@ -1,4 +1,4 @@
-"""tinybig's parameter fabrication under its own names: the door for code that was written against it.
+"""tinybig's functions under its own names: the door for code that was written against it.
 
 Classes, constructor keywords, methods and attributes are those of tinybig 0.2.1; ``w`` comes as tinybig's
 ``(1, l)``. Each class hands its work to arrayfab, so that products never form ``W``, and has a ``vjp``.
@@ -13,6 +13,8 @@ Where it differs:
 - ``duplicated_diagonal_padding`` is ``I_p ⊗ w``, for any ``p`` that divides ``n`` and ``D``; it is dense.
 - Frozen matrices follow from ``seed``. They are attributes, None until drawn; a matrix that is assigned
   is used in place of the seed's, and must fit. Draws are shared: assign a new one, do not write into one.
+- Expansions and compressions give rows of ``x``'s dtype and leave ``x`` alone. Functions before and after
+  are callables. Where tinybig's code departs from its formula, the page on tinybig says what is computed.
 - ``p`` and ``q`` left out of ``hm``, ``lphm`` and ``dual_lphm`` stay None and are found anew per shape.
 
 Examples
