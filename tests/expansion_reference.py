@@ -207,6 +207,10 @@ FUNCTIONS = {
         ex.GaussianRBF(num_interval=3, epsilon=2.0),
         attribute_major(*(lambda x, c=c: mp.exp(-((2 * (x - c)) ** 2)) for c in points(-1, 1, 3))),
     ),
+    "rbf at points": (
+        ex.GaussianRBF(num_interval=2, points=[-0.75, 0.5]),
+        attribute_major(*(lambda x, c=c: mp.exp(-((x - c) ** 2)) for c in (mpf(-0.75), mpf(0.5)))),
+    ),
     "inverse quadratic rbf": (
         ex.InverseQuadraticRBF(base_range=(-2.0, 2.0), num_interval=5, epsilon=0.5),
         attribute_major(*(lambda x, c=c: 1 / (1 + ((x - c) / 2) ** 2) for c in points(-2, 2, 5))),
@@ -270,6 +274,10 @@ OTHERS = {
         function_major(
             normal(0, 1), cauchy(0, 1), chi2(1, 0.99), gamma(mpf(0.5), 1), laplace(0, 1), exponential(1)
         ),
+    ),
+    "choices": (
+        ex.Choices(d=2),
+        lambda row: [x for r in (1, 2) for chosen in itertools.combinations(row, r) for x in chosen],
     ),
     "combinatorial": (ex.Combinatorial(d=3), lambda row: tuples(row, 3, mp.fprod)),
     "combinatorial normal": (
