@@ -41,7 +41,7 @@ def test_mnist_prints_its_table_and_writes_it(images, tmp_path, capsys):
         assert each["machine"]["processor"]
     mnist.main(["--data", str(images), "--epochs", "1", "--out", str(out), "grid"])
     kept = json.loads(out.read_text())
-    assert [each["epochs"] for each in kept.values()] == [2, 2, 1]
+    assert [each["epochs"] for each in kept.values()] == [2, 2, 2, 1]
     with pytest.raises(SystemExit):
         mnist.main(["cnn"])
     assert "unknown models ['cnn']; there are" in capsys.readouterr().err
@@ -61,15 +61,15 @@ def test_images_are_shifted_by_the_number_of_the_step():
     t = np.arange(200)
     still, _ = mnist.prepare(x, t, 3)
     np.testing.assert_allclose(still[0, [0, 14 * 28 + 14]], [-0.1307 / 0.3081, 0.8693 / 0.3081], rtol=1e-6)
-    np.testing.assert_array_equal(mnist.shifted(x, t, None)[0], still)
-    moved, labels = mnist.shifted(x, t, 3)
+    np.testing.assert_array_equal(mnist.shifted(2)(x, t, None)[0], still)
+    moved, labels = mnist.shifted(2)(x, t, 3)
     assert moved.dtype == np.float32
     np.testing.assert_array_equal(labels, t)
     places = np.argmax(moved, axis=1)
     assert {*(places // 28)} == {*(places % 28)} == {12, 13, 14, 15, 16}
     np.testing.assert_allclose(np.sort(moved, axis=1), np.sort(still, axis=1))
-    np.testing.assert_array_equal(mnist.shifted(x, t, 3)[0], moved)
-    assert np.any(mnist.shifted(x, t, 4)[0] != moved)
+    np.testing.assert_array_equal(mnist.shifted(2)(x, t, 3)[0], moved)
+    assert np.any(mnist.shifted(2)(x, t, 4)[0] != moved)
 
 
 @pytest.mark.parametrize(("side", "stride", "taps"), [(6, 2, 3), (8, 2, 5), (5, 1, 3)])

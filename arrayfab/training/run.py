@@ -129,7 +129,7 @@ class Training:
     def resume(
         self, entries: Mapping[str, tuple], x, target: Array, *, validation: tuple | None = None
     ) -> Run:
-        """A run from where another one was when its `Run.entries` were saved, as `arrayfab.load` gives them.
+        """A run from where another one was when its `Run.entries` were saved, as `arrayfab.io.load` gives them.
 
         On NumPy it goes on to the same numbers, to the last bit, as without the interruption.
         """
@@ -249,7 +249,7 @@ class Run:
         return self
 
     def entries(self) -> dict[str, tuple]:
-        """All that is needed to go on from here, for `arrayfab.save`."""
+        """All that is needed to go on from here, for `arrayfab.io.save`."""
         layer, (_, *arrays), xp = self.training.layer, self.state, self._backend.xp
         numbers = {
             "losses": np.asarray(self._losses.on_host(), dtype=np.float64),
