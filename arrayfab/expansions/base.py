@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -31,6 +32,9 @@ class Expansion(Parameterless):
     >>> Taylor(d=2)(np.asarray([2.0, 3.0]))
     array([2., 3., 4., 6., 6., 9.])
     """
+
+    #: Between these all features are finite numbers.
+    domain = (-math.inf, math.inf)
 
     def num_features(self, m: int) -> int:
         """The length ``D`` of a row of ``κ(x)`` for rows of ``m`` numbers."""
@@ -72,7 +76,7 @@ class Expansion(Parameterless):
         # Only the namespace, dtype and device of w are asked for.
         like = w[(0,) * (w.ndim - 1)] if w.ndim > 1 else w
         b, m = rows.shape
-        return _formula_of(self, regime(b), int(m)), Numbers(backend, {"x": rows}, like, b), shaped
+        return expanded(self, regime(b), int(m)), Numbers(backend, {"x": rows}, like, b), shaped
 
     def _rule(self, backend, x, w, frozen, wrt):
         self._check_inputs([tuple(x.shape)])
@@ -100,7 +104,8 @@ class Expansion(Parameterless):
 
 
 @Plans
-def _formula_of(expansion: Expansion, rows: int, m: int) -> Structure:
+def expanded(expansion: Expansion, rows: int, m: int) -> Structure:
+    """The formula of an expansion for so many rows of so many numbers, built once."""
     return expansion.formula(Dense("x", (rows, m)))
 
 
@@ -125,6 +130,11 @@ class Functions(Expansion):
     def degree(self) -> int | None:
         """The largest degree, where all functions are polynomials."""
         return None
+
+    @property
+    def has_whole_coefficients(self) -> bool:
+        """Whether all functions are polynomials that are computed from whole numbers without rounding."""
+        return False
 
     def values(self, xp, x):
         """``fₖ(x)``, a list of arrays of the shape of ``x``."""

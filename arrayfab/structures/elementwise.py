@@ -21,7 +21,8 @@ from arrayfab.structures.numbers import total
 class Basis(Protocol):
     """Functions ``f₁ … f_K`` of one number, with their derivatives. It is hashable.
 
-    In a row of results either the values of one function stand together, or those of one attribute.
+    In a row of results either the values of one function stand together, or those of one attribute. One that
+    says that it ``has_whole_coefficients``, and so gives whole numbers for whole ones, is tested with ``==``.
     """
 
     @property
@@ -60,6 +61,10 @@ class Slopes:
     @property
     def degree(self):
         return self.basis.degree and self.basis.degree - 1
+
+    @property
+    def has_whole_coefficients(self):
+        return getattr(self.basis, "has_whole_coefficients", False)
 
     def values(self, xp, x):
         return self.basis.slopes(xp, x)
