@@ -7,6 +7,7 @@ import pytest
 
 import arrayfab.tinybig as door
 from arrayfab import expansions
+from arrayfab.tinybig._fitted import Fitted
 
 M = 3
 RBF = [
@@ -41,8 +42,10 @@ CASES = {
 COMPOSED = ("nested", "extended", "metric")
 ALL = [
     name
-    for name in vars(door)
-    if name.endswith(("_expansion", "_compression")) and name.rpartition("_")[0] not in COMPOSED
+    for name, kind in vars(door).items()
+    if name.endswith(("_expansion", "_compression"))
+    and name.rpartition("_")[0] not in COMPOSED
+    and not issubclass(kind, Fitted)
 ]
 EVERY = [(name, more) for name in ALL for more in CASES.get(name.rpartition("_")[0], [{}])]
 
@@ -194,6 +197,51 @@ def test_metrics():
         door.metric_compression(metric=np.abs)(x)
 
 
+#: Compressions by scikit-learn's estimators, and their arguments.
+FITTED = {
+    "incremental_PCA_based_compression": {},
+    "incremental_random_projection_based_compression": {},
+    "isomap_manifold_compression": {"n_neighbors": 3},
+    "lle_manifold_compression": {"n_neighbors": 3},
+    "mds_manifold_compression": {},
+    "spectral_embedding_manifold_compression": {},
+    "tsne_manifold_compression": {"perplexity": 2.0},
+}
+FAMILIES = {"feature_selection": "fs", "dimension_reduction": "dr", "manifold": "manifold"}
+
+
+@pytest.mark.parametrize("name", FITTED)
+@pytest.mark.parametrize("xp", ["numpy", "array_api_strict"])
+@pytest.mark.filterwarnings("ignore")
+def test_estimators(name, xp):
+    pytest.importorskip("sklearn")
+    xp, x = pytest.importorskip(xp), normal(8, M).astype(np.float32)
+    f = getattr(door, name)(D=2, **FITTED[name])
+    y = f(xp.asarray(x))
+    assert (type(y), y.shape, y.dtype) == (type(xp.asarray(x)), (8, f.calculate_D(M)), xp.float32)
+    with pytest.raises(NotImplementedError, match="fitted"):
+        f.vjp(x)
+    with pytest.raises(door.ParameterError, match="D must"):
+        f(x[:, :1])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_estimators_that_are_handed_in(family):
+    decomposition = pytest.importorskip("sklearn.decomposition")
+    compression, keyword = getattr(door, f"{family}_compression"), f"{FAMILIES[family]}_function"
+    x = normal(8, M)
+    f = compression(2, **{keyword: lambda x: x[:, :2]})
+    np.testing.assert_array_equal(f(x), x[:, :2])
+    f = compression(D=2, **{keyword: decomposition.PCA(n_components=2, svd_solver="full")})
+    np.testing.assert_allclose(f(x), decomposition.PCA(n_components=2, svd_solver="full").fit_transform(x))
+    config = {"function_class": "taylor_expansion", "function_parameters": {"d": 1}}
+    np.testing.assert_array_equal(compression(D=M, **{f"{keyword}_configs": config})(x), x)
+    with pytest.raises(door.ParameterError, match="missing"):
+        compression(D=2)
+    with pytest.raises(door.ParameterError, match="is wanted"):
+        compression(D=2, **{keyword: lambda x: x})(x)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -308,6 +356,16 @@ class TestBesideTinybig:
         torch.testing.assert_close(
             door.metric_compression(**more)(x), their_compression.metric_compression(**more)(x)
         )
+
+    @pytest.mark.parametrize("name", FITTED)
+    def test_estimators(self, name):
+        x = torch.tensor(normal(8, M))
+        theirs, ours = theirs_of(name, D=2, **FITTED[name]), getattr(door, name)(D=2, **FITTED[name])
+        assert (ours.get_name(), ours.calculate_D(M)) == (theirs.get_name(), theirs.calculate_D(M))
+        if "random_state" in ours._arguments:  # tinybig's is drawn anew in every call
+            assert ours(x).shape == theirs(x).shape
+        else:
+            torch.testing.assert_close(ours(x), theirs(x), rtol=1e-6, atol=1e-6)
 
     def test_laguerre_is_the_polynomial(self):
         x = torch.rand(4, M)

@@ -11,7 +11,7 @@ import arrayfab.tinybig as door
 _SHAPES = ("cuboid", "cylinder", "sphere")
 _GRIDS = "patches of grids: there are no grids in arrayfab"
 _DRAWN = "draws attributes anew in every call, also in evaluation: it is no map of a row"
-_FITTED = "is fitted to every batch anew, by scikit-learn, also in evaluation: it is no map of a row"
+_MEANS = "an algorithm of tinybig's own, with running means from call to call, also in evaluation"
 _DATA = "an interdependence without learned numbers: there are none in arrayfab"
 _HEADS = "heads, layers and models: arrayfab's roles and compositions take their place"
 _FUSED = "a fusion other than concatenation: there are none in arrayfab"
@@ -44,12 +44,9 @@ NOT_HERE = {
             "_probabilistic_compression",
         ),
         **because(
-            _FITTED,
-            "dimension_reduction feature_selection incremental_PCA_based "
-            "incremental_feature_clustering_based incremental_random_projection_based "
-            "incremental_variance_threshold_based manifold isomap_manifold lle_manifold mds_manifold "
-            "spectral_embedding_manifold tsne_manifold",
-            "_compression",
+            _MEANS,
+            "incremental_feature_clustering_based_compression "
+            "incremental_variance_threshold_based_compression",
         ),
     },
     "reconciliation": {},

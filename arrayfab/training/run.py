@@ -129,7 +129,7 @@ class Training:
     def resume(
         self, entries: Mapping[str, tuple], x, target: Array, *, validation: tuple | None = None
     ) -> Run:
-        """A run from where another was when its `Run.entries` were saved, as `arrayfab.io.load` gives them.
+        """A run from where another one was when its `Run.entries` were saved; `arrayfab.io.load` gives them.
 
         On NumPy it goes on to the same numbers, to the last bit, as without the interruption.
         """
