@@ -68,7 +68,8 @@ class Combinatorial(_OfTuples):
 class CombinatorialNormal(_OfTuples):
     """The log density ``−(x_{i₁}² + … + x_{i_r}² + r log 2π) / 2`` of several standard normal numbers.
 
-    For ``i₁ < … < i_r`` and ``r = 1 … d``, in the order of `Combinatorial`; ``D = C(m, 1) + … + C(m, d)``.
+    For ``i₁ < … < i_r`` and ``r = 1 … d``, in the order of `arrayfab.expansions.Combinatorial`;
+    ``D = C(m, 1) + … + C(m, d)``.
     """
 
     def expand(self, X):

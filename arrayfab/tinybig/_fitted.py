@@ -78,5 +78,5 @@ def fitted(name: str, base: Any, estimator: str, arguments: str, /, **first: Any
         key: "seed" if key == "random_state" else key for key in arguments.split()
     }
     fixed = {"_estimator": (module, made), "_arguments": keywords}
-    doc = f"What scikit-learn's `{made}` makes of every batch, fitted to it."
+    doc = f"What scikit-learn's ``{made}`` makes of every batch, fitted to it."
     return row(name, None, base, first={"D": ..., **first}, doc=doc, fixed=fixed, seed=0)
