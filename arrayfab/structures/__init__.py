@@ -15,6 +15,9 @@ from arrayfab.structures.kronecker import Kronecker, kron
 from arrayfab.structures.leaves import Constant, Dense, Diagonal, Identity
 from arrayfab.structures.normalization import Centred, centred, normalized, row_mean, row_variance
 from arrayfab.structures.numbers import Cotangents, Numbers
+from arrayfab.structures.operators import Operator
+from arrayfab.structures.pairwise import Pairwise
+from arrayfab.structures.softmax import Softmax
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
 from arrayfab.structures.sums import EveryRow, Sum, add
 from arrayfab.structures.toeplitz import Toeplitz
@@ -37,9 +40,12 @@ __all__ = [
     "Map",
     "Multilinear",
     "Numbers",
+    "Operator",
+    "Pairwise",
     "Reshaped",
     "SideBySide",
     "Sigmoid",
+    "Softmax",
     "Span",
     "Streamed",
     "StreamedHadamard",
