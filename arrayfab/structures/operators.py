@@ -14,7 +14,8 @@ class Action(Protocol):
     """What a matrix ``M ∈ R^{n×D}`` does. It is hashable."""
 
     @property
-    def shape(self) -> tuple[int, int]: ...
+    def sizes(self) -> tuple[int, int]:
+        """``n`` and ``D``."""
 
     @property
     def T(self) -> Action:
@@ -36,7 +37,7 @@ class Operator(Structure):
 
     @cached_property
     def shape(self):
-        return self.action.shape
+        return self.action.sizes
 
     @cached_property
     def T(self):
@@ -44,7 +45,7 @@ class Operator(Structure):
 
     def _along(self, x, axis, numbers, action):
         shape = list(x.shape)
-        shape[axis] = action.shape[1]
+        shape[axis] = action.sizes[1]
         return numbers.backend.apply(acted, tuple(shape), x, action, axis)
 
     # y = x M:  gx = gy Mᵀ.
