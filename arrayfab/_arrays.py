@@ -7,6 +7,7 @@ array API standard otherwise.
 from __future__ import annotations
 
 import importlib
+import math
 import operator
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -48,6 +49,8 @@ class Backend:
         # Whether the standard's extension of Fourier transforms is there, for rows that are in one piece.
         self.has_fft = hasattr(xp, "fft") and not self.in_chunks
         self.reshape = getattr(array_type, "reshape", xp.reshape)
+        if self.in_chunks:
+            self.reshape = _in_two_passes
         self.mT = operator.attrgetter("mT") if hasattr(array_type, "mT") else xp.matrix_transpose
         # Functions of the standard that programs may call by a shorter way, to the same effect.
         self.shortcuts = _OF_NUMPY if self.in_loops else {}
@@ -56,6 +59,14 @@ class Backend:
     def apply(self, function: Callable, shape: tuple[int, ...], *arrays: Array) -> Array:
         """A function of arrays, with a result of that shape."""
         return function(*arrays)
+
+    def take(self, x: Array, index: np.ndarray, axis: int) -> Array:
+        """The entries of ``x`` at places along an axis."""
+        return self.xp.take(x, self.index(index, device_of(x)), axis=axis)
+
+    def index(self, index: np.ndarray, device: Any) -> Array:
+        """Places as an array of the namespace; Dask takes NumPy's."""
+        return index if self.in_loops or self.in_chunks else from_host(index, self.xp, None, device)
 
     def quotient(self, a: float, b: float) -> float:
         """``a / b``, where ``b`` may depend on the number of rows."""
@@ -70,6 +81,15 @@ class Backend:
                 known = False
             self._real_floating[dtype] = known
         return known
+
+
+def _in_two_passes(x, shape):
+    """The reshaped array of Dask, which splits axes or merges them, and does not do both at once."""
+    try:
+        return x.reshape(shape)
+    except NotImplementedError:
+        kept = next((i for i, (a, b) in enumerate(zip(x.shape, shape, strict=False)) if a != b), len(shape))
+        return x.reshape((*shape[:kept], math.prod(shape[kept:]))).reshape(shape)
 
 
 _OF_NUMPY = {"sum": np.add.reduce, "max": np.maximum.reduce}

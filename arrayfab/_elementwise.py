@@ -6,6 +6,7 @@ difference of numbers near one. NaN stays NaN.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -83,12 +84,71 @@ def _square_slope(xp, x):
     return x + x
 
 
+def _sin(xp, x):
+    return xp.sin(x)
+
+
+def _cos(xp, x):
+    return xp.cos(x)
+
+
+def _minus_sin(xp, x):
+    return -xp.sin(x)
+
+
+def _tan(xp, x):
+    return xp.tan(x)
+
+
+def _tan_slope(xp, x):
+    t = xp.tan(x)
+    return 1.0 + t * t
+
+
+def _exp(xp, x):
+    return xp.exp(x)
+
+
+def _sinh(xp, x):
+    return xp.sinh(x)
+
+
+def _cosh(xp, x):
+    return xp.cosh(x)
+
+
+# sin(x) / x, and its slope (cos(x) − sin(x) / x) / x, which loses all digits near zero: there it is the
+# series Σ (−1)ᵏ 2k x²ᵏ⁻¹ / (2k + 1)!.
+def _sinc(xp, x):
+    is_zero = x == 0
+    one = xp.ones_like(x)
+    return xp.where(is_zero, one, xp.sin(x) / xp.where(is_zero, one, x))
+
+
+def _sinc_slope(xp, x):
+    one = xp.ones_like(x)
+    is_small = xp.abs(x) < 1.0
+    near, far = xp.where(is_small, x, one), xp.where(is_small, one, x)
+    square = near * near
+    series = xp.zeros_like(x)
+    for k in range(10, 0, -1):
+        series = series * square + (-1) ** k * 2.0 * k / math.factorial(2 * k + 1)
+    return xp.where(is_small, near * series, (xp.cos(far) - xp.sin(far) / far) / far)
+
+
 SQUARE = Elementwise(_square, _square_slope)
 SIGMOID = Elementwise(_sigmoid, _sigmoid_slope)
+SINC = Elementwise(_sinc, _sinc_slope)
 
 #: By name.
 FUNCTIONS = {
     "tanh": Elementwise(_tanh, _tanh_slope),
     "sigmoid": SIGMOID,
     "relu": Elementwise(_relu, _relu_slope),
+    "sin": Elementwise(_sin, _cos),
+    "cos": Elementwise(_cos, _minus_sin),
+    "tan": Elementwise(_tan, _tan_slope),
+    "exp": Elementwise(_exp, _exp),
+    "sinh": Elementwise(_sinh, _cosh),
+    "cosh": Elementwise(_cosh, _sinh),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from arrayfab import fabrications as fab
+from arrayfab.expansions import Expansion, Taylor
 from arrayfab.roles import (
     BilinearInterdependence,
     ConcatenationFusion,
@@ -25,6 +26,11 @@ VARIANTS = {
     "random matrix adaption": fab.RandomMatrixAdaption(),
     "hypernet": fab.Hypernet(),
     "random matrix hypernet": fab.RandomMatrixHypernet(),
+}
+
+EXPANSIONS: dict[str, Expansion] = {
+    "taylor": Taylor(d=2),
+    "taylor of degree 3": Taylor(d=3),
 }
 
 HEADER = ("variant", "l", "compression", "reconciliation", "interdependence", "bilinear", "fusion")

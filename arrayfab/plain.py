@@ -59,7 +59,7 @@ class Parameterless(Ruled):
 
 @dataclass(frozen=True)
 class Pointwise(Parameterless):
-    """``"tanh"``, ``"sigmoid"`` or ``"relu"``, entry by entry."""
+    """A function of one number, such as ``"tanh"``, ``"sigmoid"`` or ``"relu"``, entry by entry."""
 
     function: str
 

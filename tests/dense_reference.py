@@ -79,6 +79,15 @@ def dual_lphm(xp, w, n, D):
     return xp.kron(P @ Qt, S @ Tt)
 
 
+def outer_in_rows(xp, A, B, n, D):
+    """The products of all entries of two factors, as tinybig lays them out."""
+    return (A.reshape(-1, 1) * B.reshape(1, -1)).reshape(n, D)
+
+
+def reshaped_hypercomplex(xp, w, n, D):
+    return outer_in_rows(xp, *split(w, (2, 2), (n // 2, D // 2)), n, D)
+
+
 def random_matrix_adaption(frozen):
     def dense(xp, w, n, D):
         lambda_1, lambda_2 = split(w, (n,), (2,))
@@ -139,6 +148,12 @@ FABRICATIONS = [
         "hypercomplex", af.Hypercomplex(p=2, q=1), lambda n, D: 2 + n * D // 2, hypercomplex(2, 1)
     ),
     FabricationCase("lphm", af.LPHM(p=2, q=2, r=3), lambda n, D: 4 + 3 * (n + D) // 2, lphm),
+    FabricationCase(
+        "reshaped_hypercomplex",
+        af.Hypercomplex(p=2, q=2, arrangement="reshaped"),
+        lambda n, D: 4 + n * D // 4,
+        reshaped_hypercomplex,
+    ),
     FabricationCase(
         "dual_lphm", af.DualLPHM(p=2, q=1, r=2), lambda n, D: 2 * (2 + 1 + n // 2 + D), dual_lphm
     ),

@@ -11,7 +11,7 @@ import pytest
 from dense_reference import integers
 
 import arrayfab as af
-from arrayfab import frozen
+from arrayfab import _arrays, frozen
 from arrayfab.frozen import philox
 from arrayfab.gradients import mean_squared_error, scipy_objective, value_and_grad
 
@@ -271,3 +271,10 @@ def test_a_step_by_futures_equals_that_on_all_rows(cluster):
     expected_value, expected_grad = value_and_grad(role, mean_squared_error)(w, x, target)
     np.testing.assert_allclose(value, expected_value, rtol=1e-12)
     np.testing.assert_allclose(grad, expected_grad, rtol=1e-12, atol=1e-12 * np.abs(expected_grad).max())
+
+
+@pytest.mark.parametrize(("before", "after"), [((4, 6), (12, 2)), ((2, 9), (6, 3)), ((2, 3, 4), (2, 4, 3))])
+def test_what_splits_and_merges_axes_takes_two_passes(before, after):
+    numbers = integers(1, *before)
+    lazy = _arrays.backend_of("test", "x", da.asarray(numbers)).reshape(da.asarray(numbers).rechunk(2), after)
+    assert np.array_equal(lazy.compute(), numbers.reshape(after))

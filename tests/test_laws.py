@@ -1,9 +1,10 @@
-"""Every built-in fabrication, role and structured matrix obeys every law of `arrayfab.testing`."""
+"""Every built-in fabrication, expansion, role and structured matrix obeys every law of `arrayfab.testing`."""
 
 import pytest
+from own_expansions import Angles, Halves, Powers, Standardized, Waves
 
 import arrayfab as af
-from arrayfab.catalogue import VARIANTS
+from arrayfab.catalogue import EXPANSIONS, VARIANTS
 from arrayfab.structures import (
     Constant,
     Dense,
@@ -16,7 +17,7 @@ from arrayfab.structures import (
     reshaped,
     side_by_side,
 )
-from arrayfab.testing import parametrize_with_checks
+from arrayfab.testing import checks, parametrize_with_checks
 
 SMALL = {"hypernet": af.Hypernet(l=3, hidden_dim=4), "random matrix hypernet": af.RandomMatrixHypernet(l=3)}
 FORMED = (af.Full, af.Masked, af.Hypernet, af.RandomMatrixHypernet)
@@ -24,6 +25,7 @@ FABRICATIONS = [
     *(SMALL.get(name, variant) for name, variant in VARIANTS.items()),
     af.Hypercomplex(p=2, q=1),
     af.DualLPHM(p=1, q=3, r=1),
+    af.LPHM(p=2, q=2, r=1, arrangement="reshaped"),
     af.Eye() + 0.5 * af.LowRank(r=1),
     af.RandomMatrixAdaption() + af.RandomMatrixAdaption(seed=1),
 ]
@@ -76,6 +78,32 @@ def test_roles(check):
     check()
 
 
+OWN = [Powers(), Powers(by_attribute=True), Halves(), Waves(), Angles(), Standardized()]
+
+
+@parametrize_with_checks([*EXPANSIONS.values(), *OWN], namespaces=["numpy"], max_examples=5)
+def test_expansions(check):
+    check()
+
+
+TAYLOR, BOTH = {"expansion": af.Taylor(d=2)}, {"b": 2, "m": 3, "expansion": af.Taylor(d=2)}
+EXPANDED = [
+    af.Reconciliation(fabrication=af.DualLPHM(r=1), n=4, m=3, bias=True, **TAYLOR),
+    af.Reconciliation(fabrication=af.LPHM(r=1), n=2, m=3, expansion=Powers()),
+    af.ConcatenationFusion(fabrication=af.LowRank(r=1), dims=(1, 2), n=2, **TAYLOR),
+    *(
+        role(fabrication=fabrication, interdependence_type=kind, **BOTH)
+        for role in (af.ParameterizedInterdependence, af.BilinearInterdependence)
+        for kind, fabrication in (("attribute", af.Hypercomplex()), ("instance", af.LowRank(r=1)))
+    ),
+]
+
+
+@parametrize_with_checks(EXPANDED, namespaces=["numpy"], max_examples=3)
+def test_roles_with_an_expansion(check):
+    check()
+
+
 A, B, v = Dense("A", (2, 3)), Dense("B", (3, 2)), Dense("v", (1, 2))
 MATRICES = [
     A,
@@ -113,3 +141,18 @@ def test_elsewhere(fabrication, namespace):
     if reason := namespaces.why_not(namespace):
         pytest.skip(reason)
     check_fabrication(fabrication, namespaces=[namespace])
+
+
+#: What is tried where every new shape is compiled or made a graph.
+FEW = {"vjp_matches_differences", "works_under_jax_jit", "lazy_on_dask"}
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_expansions_elsewhere(namespace):
+    from arrayfab.testing import namespaces
+
+    if reason := namespaces.why_not(namespace):
+        pytest.skip(reason)
+    for check in checks(af.Taylor(d=2), namespaces=[namespace], max_examples=1):
+        if namespace not in ("jax", "dask") or check.law in FEW:
+            check()

@@ -46,6 +46,13 @@ def test_roles_take_their_cases(data, role):
 
 
 @quick
+@given(st.data(), sizes)
+def test_expansions_take_as_many_columns_as_were_asked_for(data, m):
+    expansion = data.draw(strategies.expansions(m))
+    assert expansion(np.ones((2, m))).shape == (2, expansion.num_features(m))
+
+
+@quick
 @given(st.data(), strategies.namespaces())
 def test_data_live_where_they_were_asked_for(data, name):
     from arrayfab.testing import namespaces

@@ -181,9 +181,15 @@ class Formula:
         """A product of a face-splitting product and what fits its two sides."""
         m, k = (self.draw(st.integers(1, 3)) for _ in range(2))
         (A, a), (B, b) = self.build(n, m, depth), self.build(n, k, depth)
-        kinds = self.draw(st.lists(st.sampled_from(["kron", "khatri_rao"]), min_size=1, max_size=2))
+        names = st.sampled_from(["kron", "khatri_rao", "streamed"])
+        kinds = self.draw(st.lists(names, min_size=1, max_size=2))
         terms = []
         for kind in kinds:
+            if kind == "streamed":
+                name, held = f"s{len(self.shapes)}", (m * k, D)
+                self.shapes[name], self.learned[name] = held, False
+                terms.append((Streamed(name, held), lambda h, name=name: h[name]))
+                continue
             q = self.draw(factor(D)) if kind == "kron" else D
             t = D // q if kind == "kron" else D
             (P, p), (Q, r) = self.build(m, q, depth), self.build(k, t, depth)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from own_expansions import WRONG_EXPANSIONS
 from refusals import assert_refused
 
 import arrayfab as af
@@ -614,6 +615,7 @@ WRONG = {
         Ramped(law=Understated),
         "moment_is_that_of_the_entries",
     ),
+    **WRONG_EXPANSIONS,
 }
 
 

@@ -19,6 +19,9 @@ N, D, B, R, L, HIDDEN = 3, 4, 6, 2, 5, 7
 HYPER = {
     "identity": {},
     "lorr": {"r": R},
+    "hm": {"p": 3, "q": 2},
+    "lphm": {"p": 1, "q": 2, "r": R},
+    "dual_lphm": {"p": 3, "q": 1, "r": R},
     "random_matrix_adaption": {"r": R},
     "random_matrix_hypernet": {"r": R, "l": L, "hidden_dim": HIDDEN},
     "hypernet": {"l": L, "hidden_dim": HIDDEN},
@@ -52,11 +55,32 @@ def made(key):
     return psi
 
 
+def reshaped_outer(key, psi, w):
+    """The products of all entries of two factors, in the order in which tinybig lays them out."""
+    p, q, s, t = psi.p, psi.q, N // psi.p, D // psi.q
+    shapes = {
+        "hm": [[(p, q)], [(s, t)]],
+        "lphm": [[(p, q)], [(s, R), (R, t)]],
+        "dual_lphm": [[(p, R), (R, q)], [(s, R), (R, t)]],
+    }[key]
+    factors = []
+    for parts in shapes:
+        cut = []
+        for shape in parts:
+            size = int(np.prod(shape))
+            cut.append(w[:size].reshape(shape))
+            w = w[size:]
+        factors.append(cut[0] if len(cut) == 1 else cut[0] @ cut[1])
+    return np.outer(*(factor.reshape(-1) for factor in factors)).reshape(N, D)
+
+
 def dense(key, psi, w, net):
     if key == "identity":
         return w.reshape(N, D)
     if key == "lorr":
         return w[: N * R].reshape(N, R) @ w[N * R :].reshape(R, D)
+    if "hm" in key:
+        return reshaped_outer(key, psi, w)
     if key == "random_matrix_adaption":
         return np.diag(w[:N]) @ psi.A @ np.diag(w[N:]) @ psi.B.T
     if key == "random_matrix_hypernet":
@@ -234,8 +258,8 @@ def error_of_file(path):
     return str(caught.value)
 
 
-class lphm_reconciliation:  # of tinybig
-    r, p, q = 2, None, None
+class duplicated_padding_reconciliation:  # of tinybig
+    p, q = 3, 3
 
 
 def error_of(state, function, kind=ValueError):
@@ -249,10 +273,8 @@ def test_what_cannot_be_read_is_an_error():
     bare = door.random_matrix_adaption_reconciliation(r=R)
     misfit = made("random_matrix_adaption")
     misfit.A = normal(N + 1, R)
-    assert "w: lphm_reconciliation cannot be read" in error_of(w, (lphm_reconciliation(), N, D))
-    assert "w: hm_parameterized_interdependence cannot" in error_of(
-        w, door.hm_parameterized_interdependence(b=2, m=4, p=2)
-    )
+    padding = duplicated_padding_reconciliation()
+    assert "w: duplicated_padding_reconciliation cannot be read" in error_of(w, (padding, N, D))
     assert "w: the frozen A of random_matrix_adaption_reconciliation is missing" in error_of(w, (bare, N, D))
     bare(N, D, w["w"])  # which shows the draws of its seed from now on
     assert "w: the frozen A of random_matrix_adaption_reconciliation is missing" in error_of(w, (bare, N, D))
@@ -370,5 +392,23 @@ def test_frozen_matrices_are_missing_before_tinybig_draws_them(tinybig):
     psi = tinybig.reconciliation.random_matrix_adaption_reconciliation(r=R)
     state = {"w": torch.randn(1, N + R)}
     assert "the frozen A of random_matrix_adaption_reconciliation is missing" in error_of(state, (psi, N, D))
-    lphm = tinybig.reconciliation.lphm_reconciliation(r=R, p=1, q=2)
-    assert "lphm_reconciliation cannot be read" in error_of(state, (lphm, N, D))
+    padding = tinybig.reconciliation.duplicated_padding_reconciliation(p=1, q=2)
+    assert "duplicated_padding_reconciliation cannot be read" in error_of(state, (padding, N, D))
+
+
+@pytest.mark.parametrize("key", ["hm", "lphm", "dual_lphm"])
+@pytest.mark.parametrize("d", [1, 2])
+def test_a_head_with_an_expansion_against_tinybig(tinybig, key, d):
+    """Its arrangement of factors, on expanded data that are never formed here."""
+    import torch
+
+    m, n = 6, 4
+    features = sum(m**i for i in range(1, d + 1))
+    hyper = {"p": 2, "q": 6} | ({} if key == "hm" else {"r": R})
+    psi = getattr(tinybig.reconciliation, f"{key}_reconciliation")(**hyper)
+    x, w = torch.randn(B, m), torch.randn(1, psi.calculate_l(n=n, D=features))
+    kappa = tinybig.expansion.taylor_expansion(d=d)
+    expected = (kappa(x) @ psi(n=n, D=features, w=w).T).numpy()
+    role, read = read_tinybig({"w": w}, {"w": (psi, n, features)})["w"]
+    expanded = af.Reconciliation(expansion=af.Taylor(d=d), fabrication=role.fabrication, n=n, m=m)
+    np.testing.assert_allclose(expanded(x.numpy(), read), expected, rtol=1e-10, atol=1e-10)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
+from arrayfab._elementwise import Elementwise
 from arrayfab.fabrications.blueprint import Plans, settle_sizes
 from arrayfab.passage import Shaped
 from arrayfab.plain import Parameterless
@@ -29,6 +32,9 @@ class Expansion(Parameterless):
     >>> Taylor(d=2)(np.asarray([2.0, 3.0]))
     array([2., 3., 4., 6., 6., 9.])
     """
+
+    #: An interval in which all features are smooth. Tests take their data from well inside it.
+    domain = (-math.inf, math.inf)
 
     def num_features(self, m: int) -> int:
         """The length ``D`` of a row of ``κ(x)`` for rows of ``m`` numbers."""
@@ -70,7 +76,7 @@ class Expansion(Parameterless):
         # Only the namespace, dtype and device of w are asked for.
         like = w[(0,) * (w.ndim - 1)] if w.ndim > 1 else w
         b, m = rows.shape
-        return _formula_of(self, regime(b), int(m)), Numbers(backend, {"x": rows}, like, b), shaped
+        return expanded(self, regime(b), int(m)), Numbers(backend, {"x": rows}, like, b), shaped
 
     def _rule(self, backend, x, w, frozen, wrt):
         self._check_inputs([tuple(x.shape)])
@@ -98,7 +104,8 @@ class Expansion(Parameterless):
 
 
 @Plans
-def _formula_of(expansion: Expansion, rows: int, m: int) -> Structure:
+def expanded(expansion: Expansion, rows: int, m: int) -> Structure:
+    """The formula of an expansion for so many rows of so many numbers, built once."""
     return expansion.formula(Dense("x", (rows, m)))
 
 
@@ -124,6 +131,11 @@ class Functions(Expansion):
         """The largest degree, where all functions are polynomials."""
         return None
 
+    @property
+    def has_short_coefficients(self) -> bool:
+        """Whether all functions are polynomials with whole numbers, halves or quarters for coefficients."""
+        return False
+
     def values(self, xp, x):
         """``fₖ(x)``, a list of arrays of the shape of ``x``."""
         raise NotImplementedError(f"{type(self).__name__}.values")
@@ -137,3 +149,36 @@ class Functions(Expansion):
 
     def expand(self, X):
         return Map(self, X)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed(Functions):
+    """An expansion by ``functions`` that are there already, each with its slope."""
+
+    functions: ClassVar[tuple[Elementwise, ...]] = ()
+
+    @property
+    def count(self):
+        return len(self.functions)
+
+    def values(self, xp, x):
+        return [function.value(xp, x) for function in self.functions]
+
+    def slopes(self, xp, x):
+        return [function.slope(xp, x) for function in self.functions]
+
+
+def settle_tuples(owner: Any, *names: str) -> None:
+    """Make tuples of a frozen dataclass's lists."""
+    for name in names:
+        object.__setattr__(owner, name, _as_tuple(getattr(owner, name)))
+
+
+def _as_tuple(value):
+    return tuple(map(_as_tuple, value)) if isinstance(value, list | tuple) else value
+
+
+def check(owner: Any, holds: bool, wanted: str) -> None:
+    """ValueError unless hyper-parameters are as they must be."""
+    if not holds:
+        raise ValueError(f"{owner}: {wanted}")

@@ -22,15 +22,18 @@ from arrayfab.io.tensors import check_finite, place_on, read_tensors
 from arrayfab.roles import Reconciliation, Role
 from arrayfab.tinybig.roles import InRole
 
-# The functions of which tinybig computes what arrayfab does.
-_RECONCILIATIONS = ("identity", "lorr", "random_matrix_adaption", "random_matrix_hypernet", "hypernet")
+# The functions of which arrayfab computes what tinybig does, by its arrangement where there are two.
+_BY_KRONECKER = ("hm", "lphm", "dual_lphm")
+_RECONCILIATIONS = (
+    "identity", "lorr", *_BY_KRONECKER, "random_matrix_adaption", "random_matrix_hypernet", "hypernet",
+)  # fmt: skip
 _ROLES = ("parameterized_interdependence", "parameterized_bilinear_interdependence")
 _READ = (
     *(f"{key}_reconciliation" for key in _RECONCILIATIONS),
     *(
         kind + role
         for role in (*_ROLES, "parameterized_concatenation_fusion")
-        for kind in ("", "lowrank_", "random_matrix_adaption_")
+        for kind in ("", "lowrank_", *(f"{key}_" for key in _BY_KRONECKER), "random_matrix_adaption_")
     ),
 )
 
@@ -126,12 +129,15 @@ def _counterpart(key: str, function: Any) -> Any:
     name = type(function).__name__
     if name not in _READ:
         raise ValueError(
-            f"{key}: {name} cannot be read, only {list(_READ)}; hm, lphm, dual_lphm and duplicated_padding "
-            "compute another matrix in tinybig than here"
+            f"{key}: {name} cannot be read, only {list(_READ)}; duplicated_padding computes another matrix "
+            "in tinybig than here"
         )
     cls = getattr(door, name)
     wanted = cls._order.keys() - {"static"}  # a network that learned is as frozen here
-    ours = cls(**{name: getattr(function, name) for name in wanted if hasattr(function, name)})
+    given = {name: getattr(function, name) for name in wanted if hasattr(function, name)}
+    if "arrangement" in wanted:  # what tinybig trained has only one
+        given["arrangement"] = "reshaped"
+    ours = cls(**given)
     if isinstance(ours, InRole) and not ours._is_plain():
         raise ValueError(f"{key}: pre- and postprocess functions are no part of a role, apply them outside")
     return ours

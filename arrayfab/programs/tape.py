@@ -13,9 +13,8 @@ from arrayfab._arrays import Array, Backend, device_of
 from arrayfab.programs.symbol import ROWS, Symbol, broadcast
 
 #: The functions of the standard whose result has the shape to which their arguments broadcast.
-ELEMENTWISE = frozenset(
-    {"abs", "cos", "exp", "log", "log1p", "maximum", "minimum", "sign", "sin", "sqrt", "tanh", "where"}
-)
+ELEMENTWISE = {"abs", "clip", "exp", "floor", "log", "log1p", "maximum", "minimum", "round", "sign", "where"}
+ELEMENTWISE |= {"acos", "asin", "asinh", "atan", "cos", "cosh", "sin", "sinh", "sqrt", "tan", "tanh"}
 
 
 class Line(NamedTuple):
@@ -41,6 +40,8 @@ class Tape(Backend):
         self._written: dict[str, Traced] = {}
         self._constants: dict[Any, str] = {}
         self._joined: dict[tuple[str, int], list[Traced]] = {}
+        self._indices: list[np.ndarray] = []
+        self._device: Any = None
 
     def argument(self, name: str, shape: tuple[int, ...], like: Array) -> Traced:
         """A stand-in for an argument, of the dtype and device of ``like``.
@@ -49,6 +50,7 @@ class Tape(Backend):
         """
         array = Traced(self, name, shape)
         array.dtype, array.device = like.dtype, device_of(like)
+        self._device = array.device
         if all(line.name != ROWS for line in self.lines):
             for axis, size in enumerate(shape):
                 if isinstance(size, Symbol) and size.text == ROWS:
@@ -75,6 +77,15 @@ class Tape(Backend):
         self.scope[function.__name__] = function
         result = self.write(shape, f"{function.__name__}({', '.join(['{}'] * len(arrays))})", *arrays)
         return result.in_order()
+
+    def take(self, x, index, axis):
+        # It is held on to, so that no other has its id.
+        self._indices.append(index)
+        name = self._constants.setdefault((np.ndarray, id(index)), f"c{len(self._constants)}")
+        self.scope |= {name: self._backend.index(index, self._device), "take": self._backend.xp.take}
+        shape = list(x.shape)
+        shape[axis] = len(index)
+        return self.write(tuple(shape), f"take({{}}, {name}, axis={axis})", x)
 
     def quotient(self, a, b):
         return self.write((), "{} / {}", a, b)
@@ -164,8 +175,17 @@ class Tape(Backend):
     def max(self, x, **options):
         return self._reduced("max", x, **options)
 
+    def min(self, x, **options):
+        return self._reduced("min", x, **options)
+
+    def prod(self, x, **options):
+        return self._reduced("prod", x, **options)
+
     def argmax(self, x, **options):
         return self._reduced("argmax", x, **options)
+
+    def sort(self, x, **options):
+        return self.call(x.shape, "sort", x, **options)
 
     @property
     def float32(self):

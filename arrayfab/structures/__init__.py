@@ -1,7 +1,8 @@
 """Structured matrices: formulas that are never formed, with products and hand-written rules.
 
 A formula is spelled with ``A @ B``, ``A + B``, ``2.0 * A``, ``A.T``, `kron`, `Diagonal`, `Identity`,
-`Constant`, `hadamard`, `reshaped`, `Sigmoid`, `face`, `khatri_rao`, `side_by_side` and `Map`.
+`Constant`, `hadamard`, `reshaped`, `Sigmoid`, `face`, `khatri_rao`, `side_by_side`, `Map`, `Gather` and
+`Groupwise`.
 """
 
 from arrayfab.structures.base import Cost, Multilinear, Structure
@@ -9,8 +10,11 @@ from arrayfab.structures.beside import SideBySide, side_by_side
 from arrayfab.structures.chain import Chain, chain
 from arrayfab.structures.correlation import Correlated
 from arrayfab.structures.elementwise import Basis, Map, Sigmoid
+from arrayfab.structures.expanded_stream import ExpandedStream
 from arrayfab.structures.facesplitting import FaceSplitting, face, khatri_rao
 from arrayfab.structures.formed import Hadamard, Reshaped, ThroughDense, hadamard, reshaped
+from arrayfab.structures.gather import Gather
+from arrayfab.structures.groupwise import Groupwise, Reduction, sums_of_groups
 from arrayfab.structures.kronecker import Kronecker, kron
 from arrayfab.structures.leaves import Constant, Dense, Diagonal, Identity
 from arrayfab.structures.normalization import Centred, centred, normalized, row_mean, row_variance
@@ -33,7 +37,10 @@ __all__ = [
     "Dense",
     "Diagonal",
     "EveryRow",
+    "ExpandedStream",
     "FaceSplitting",
+    "Gather",
+    "Groupwise",
     "Hadamard",
     "Identity",
     "Kronecker",
@@ -42,6 +49,7 @@ __all__ = [
     "Numbers",
     "Operator",
     "Pairwise",
+    "Reduction",
     "Reshaped",
     "SideBySide",
     "Sigmoid",
@@ -65,4 +73,5 @@ __all__ = [
     "row_mean",
     "row_variance",
     "side_by_side",
+    "sums_of_groups",
 ]

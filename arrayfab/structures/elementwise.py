@@ -21,7 +21,8 @@ from arrayfab.structures.numbers import total
 class Basis(Protocol):
     """Functions ``f₁ … f_K`` of one number, with their derivatives. It is hashable.
 
-    In a row of results either the values of one function stand together, or those of one attribute.
+    In a row of results either the values of one function stand together, or those of one attribute. A
+    polynomial one that says that it ``has_short_coefficients`` is tested with ``==``.
     """
 
     @property
@@ -60,6 +61,10 @@ class Slopes:
     @property
     def degree(self):
         return self.basis.degree and self.basis.degree - 1
+
+    @property
+    def has_short_coefficients(self):
+        return getattr(self.basis, "has_short_coefficients", False)
 
     def values(self, xp, x):
         return self.basis.slopes(xp, x)
@@ -175,8 +180,9 @@ class Map(ThroughDense):
         return self._values_cost + Cost(cols * self.shape[0] * self.shape[1], extra)
 
     def mean_square(self, variance):
-        # E f(z)² for Gaussian z, by Gauss–Hermite quadrature over where f is a number.
-        nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+        # E f(z)² for Gaussian z, by Gauss–Hermite quadrature over where f is a number. None of an even number
+        # of nodes is zero, where a reciprocal is larger than it ever is.
+        nodes, weights = np.polynomial.hermite_e.hermegauss(40)
         z = math.sqrt(self.inner.mean_square(variance)) * nodes
         with np.errstate(all="ignore"):
             squares = [np.broadcast_to(f, z.shape) ** 2 for f in self.basis.values(np, z)]

@@ -198,8 +198,8 @@ def _times_sum(expanded, factor):
 
 
 @PRODUCTS.of_types(Sum, Kronecker)
-def _sum_times(total, factor):
-    """``Σ Mᵢ (A ⊗ B)``, each by itself where one of them is expanded so that a rule applies."""
+def distributed(total: Sum, factor: Structure) -> Structure | None:
+    """``Σ Mᵢ F``, each by itself where one of them is expanded so that a rule applies."""
     if not any(isinstance(term, FaceSplitting) and PRODUCTS.of(term, factor) for term in total.terms):
         return None
     return add(*(chain(term, factor) for term in total.terms))

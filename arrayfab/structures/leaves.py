@@ -189,6 +189,8 @@ class Identity(Structure):
             return self.T.rows(gy, numbers)[0] if need_x else None
 
         n, D = self.shape
+        if n == D:  # which may be any number of rows
+            return self._scaled(x), identity_rows_pullback
         y = self._scaled(x[..., : min(n, D)])
         if n < D:
             y = numbers.xp.concat([y, numbers.full((*y.shape[:-1], D - n), 0.0)], axis=-1)

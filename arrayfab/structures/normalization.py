@@ -11,6 +11,7 @@ where the bracket has row sums of zero, and its mean square is ``v_x v_y + Î¼_xÂ
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from arrayfab._cached import cached_property
 from arrayfab._elementwise import SQUARE
@@ -46,17 +47,16 @@ class InverseRoot:
         return [-0.5 / ((v + self.eps) * xp.sqrt(v + self.eps))]
 
 
-def _is_expanded(matrix: Structure) -> bool:
-    """Whether a matrix is made of face-splitting products, and had better not be formed."""
-    parts = matrix.parts if isinstance(matrix, SideBySide) else (matrix,)
-    return any(isinstance(part, FaceSplitting) for part in parts)
+def _has_expanded(matrix: Structure) -> TypeGuard[SideBySide]:
+    """Whether there are face-splitting products among parts side by side, which had better not be formed."""
+    return isinstance(matrix, SideBySide) and any(isinstance(p, FaceSplitting) for p in matrix.parts)
 
 
 def row_mean(matrix: Structure) -> Structure:
     """The mean of every row, as a column."""
     if isinstance(matrix, FaceSplitting):
         return hadamard(*map(row_mean, matrix.children))
-    if _is_expanded(matrix):
+    if _has_expanded(matrix):
         return add(*(share * row_mean(part) for share, part in _shares(matrix)))
     return RowMean(matrix)
 
@@ -66,7 +66,7 @@ def row_variance(matrix: Structure) -> Structure:
     if isinstance(matrix, FaceSplitting):
         (m, v), (n, u) = ((row_mean(child), row_variance(child)) for child in matrix.children)
         return add(hadamard(v, u), hadamard(Map(SQUARE, m), u), hadamard(Map(SQUARE, n), v))
-    if _is_expanded(matrix):
+    if _has_expanded(matrix):
         # The variance within the parts, and that between them.
         parts = [(share, row_variance(part), _off_mean(matrix, part)) for share, part in _shares(matrix)]
         return add(*(share * add(v, Map(SQUARE, off)) for share, v, off in parts))
@@ -79,7 +79,7 @@ def centred(matrix: Structure) -> Structure:
         left, right = matrix.children
         repeated = face(centred(left), Constant(right.shape, 1.0))
         return add(face(left, centred(right)), chain(Diagonal(row_mean(right).T), repeated))
-    if _is_expanded(matrix):
+    if _has_expanded(matrix):
         within = side_by_side(tuple(map(centred, matrix.parts)))
         between = [chain(_off_mean(matrix, part), Constant((1, part.shape[1]), 1.0)) for part in matrix.parts]
         return add(within, side_by_side(tuple(between)))

@@ -57,6 +57,10 @@ class Numbers:
             return self.xp.sum(x, **axes)
         return self.xp.astype(self.xp.sum(x, dtype=self.xp.float32, **axes), self.dtype)
 
+    def take(self, x: Array, index: Any, axis: int) -> Array:
+        """The entries of ``x`` at places along an axis."""
+        return self.backend.take(x, index, axis)
+
     def over_batch(self, y: Array) -> Array:
         """``y`` with the leading axes of ``w``, also where nothing learned took part in it."""
         batch = self.like.shape[:-1]

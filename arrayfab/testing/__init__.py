@@ -1,8 +1,9 @@
-"""Property tests for anyone's new fabrication, role or structured matrix.
+"""Property tests for anyone's new fabrication, expansion, role or structured matrix.
 
-`check_fabrication`, `check_role` and `check_matrix` try every law on every installed namespace and raise
-`LawBroken` at the first that does not hold; `parametrize_with_checks` makes one pytest test of each. Laws are
-named functions in `arrayfab.testing.laws`; strategies for data are in `arrayfab.testing.strategies`.
+`check_fabrication`, `check_expansion`, `check_role` and `check_matrix` try every law on every installed
+namespace and raise `LawBroken` at the first that does not hold; `parametrize_with_checks` makes one pytest
+test of each. Laws are named functions in `arrayfab.testing.laws`; strategies for data are in
+`arrayfab.testing.strategies`.
 
 Needs hypothesis, and pytest for the decorator: ``pip install "arrayfab[testing]"``.
 """
@@ -19,6 +20,7 @@ try:
 except ImportError as error:
     raise ImportError("hypothesis is needed: pip install 'arrayfab[testing]'") from error
 
+from arrayfab.expansions import Expansion
 from arrayfab.fabrications import Fabrication
 from arrayfab.layer import Layer
 from arrayfab.structures import Structure
@@ -34,6 +36,7 @@ __all__ = [
     "Case",
     "Check",
     "LawBroken",
+    "check_expansion",
     "check_fabrication",
     "check_matrix",
     "check_role",
@@ -103,7 +106,7 @@ def checks(
 
     Parameters
     ----------
-    subject : Fabrication, Layer or Structure
+    subject : Fabrication, Expansion, Layer or Structure
     namespaces : iterable of str, optional
         Names from ``arrayfab.testing.namespaces.NAMES``; all that are installed if left out.
     exempt : mapping, optional
@@ -115,7 +118,7 @@ def checks(
     Raises
     ------
     TypeError
-        If the subject is neither of the three.
+        If the subject is none of these.
     ValueError
         If a law to be exempt from is unknown, or is a core law; or if a namespace is not installed.
     """
@@ -148,6 +151,18 @@ def check_fabrication(fabrication: Fabrication, **options) -> None:
     >>> check_fabrication(LowRank(r=2), namespaces=["numpy"])
     """
     for check in checks(fabrication, **options):
+        check()
+
+
+def check_expansion(expansion: Expansion, **options) -> None:
+    """Try every law on an expansion, by itself and in products; the options are those of `checks`.
+
+    Examples
+    --------
+    >>> from arrayfab import Taylor
+    >>> check_expansion(Taylor(d=2), namespaces=["numpy"], max_examples=5)
+    """
+    for check in checks(expansion, **options):
         check()
 
 

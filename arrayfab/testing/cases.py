@@ -19,6 +19,8 @@ class Case:
     ----------
     n, D : int
         Shape of the matrix; a role or a structure brings its own.
+    m : int
+        Columns of the data of an expansion.
     rows : int
         Rows, or columns, of the data, where the subject leaves them open.
     lead, batch : tuple of int
@@ -35,6 +37,7 @@ class Case:
 
     n: int = 1
     D: int = 1
+    m: int = 1
     rows: int = 1
     lead: tuple[int, ...] = ()
     batch: tuple[int, ...] = ()

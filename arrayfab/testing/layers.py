@@ -10,6 +10,7 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab.composition import Parallel, Sequential
+from arrayfab.expansions import Expansion
 from arrayfab.layer import Layer
 from arrayfab.plain import Pointwise, Reshape
 from arrayfab.roles import BilinearInterdependence, ParameterizedInterdependence, Reconciliation, Role
@@ -22,8 +23,8 @@ def data_shapes(layer: Layer, case: Case) -> tuple[tuple[int, ...], ...]:
     layer = _first(layer)
     if hasattr(layer, "dims"):
         return tuple((*rows, columns) for columns in layer.dims)
-    if isinstance(layer, Reconciliation):
-        return ((*rows, layer.attributes),)
+    if isinstance(layer, Reconciliation | Expansion):
+        return ((*rows, case.m if isinstance(layer, Expansion) else layer.attributes),)
     if isinstance(layer, Reshape):
         return ((*rows, *layer.before),)
     b, m = (getattr(layer, name, None) or case.rows for name in ("b", "m"))
@@ -48,6 +49,12 @@ def _first(layer):
 def is_linear(role: Role) -> bool:
     """Whether the result is linear in the data."""
     return role.expansion is None and not isinstance(role, BilinearInterdependence)
+
+
+def domain(layer: Layer) -> tuple[float, float]:
+    """Between what numbers the data lie."""
+    expansion = layer if isinstance(layer, Expansion) else getattr(layer, "expansion", None)
+    return Expansion.domain if expansion is None else expansion.domain
 
 
 class Packed:

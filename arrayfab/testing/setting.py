@@ -59,11 +59,12 @@ class Setting:
         return [(name, trial, on_host[name]) for name, trial in self.trials().items()]
 
     def _bound(self, trial):
-        data, learned, cotangent = (times * float(self.case.largest) for times in self._times)
+        data, learned, cotangent = self._times
         arrays = [
-            np.full(shape, data if name in trial.linear else learned) for name, shape in trial.shapes.items()
+            np.full(shape, trial.largest(name, self.case, data if name in trial.linear else learned))
+            for name, shape in trial.shapes.items()
         ]
-        return largest(trial.vjp, arrays, cotangent)
+        return largest(trial.vjp, arrays, cotangent * float(self.case.largest))
 
     def rounding(self, name: str) -> float:
         """How far apart two results may be that differ by rounding alone."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from itertools import islice
 
+from arrayfab.expansions import Expansion
 from arrayfab.fabrications import Fabrication, Seeded
 
 #: Sizes that are tried: large enough for all of a formula's sizes to differ, and two beyond a run of eight.
@@ -53,6 +54,42 @@ def fitting(fabrication: Fabrication, sizes: Iterable[int] = SIZES) -> list[tupl
             f"the last one: {reason}"
         )
     return found
+
+
+#: Columns of data that are tried for expansions, whose rows soon grow long.
+COLUMNS = (1, 2, 3, 5)
+
+
+def columns_that_fit(expansion: Expansion, sizes: Iterable[int] = COLUMNS) -> list[int]:
+    """How many columns data may have, of these, or else the smallest of more.
+
+    Raises
+    ------
+    CannotBeTried
+        If no number up to 64 fits.
+    """
+    found = [m for m in sizes if takes(expansion, m)]
+    found = found or list(islice((m for m in range(1, _LARGEST + 1) if takes(expansion, m)), 4))
+    if not found:
+        raise CannotBeTried(
+            f"{expansion} cannot be tried: it takes data of no number of columns up to {_LARGEST}"
+        )
+    return found
+
+
+def takes(expansion: Expansion, m: int) -> bool:
+    """Whether an expansion takes data of so many columns."""
+    try:
+        return expansion.num_features(m) > 0
+    except ValueError:
+        return False
+
+
+def most_columns(expansion: Expansion, features: int) -> int:
+    """The largest of some numbers of columns, up to 64, for which a row has no more features than so many."""
+    halves = [_LARGEST >> k for k in range(7)]
+    found = [m for m in halves if takes(expansion, m) and expansion.num_features(m) <= features]
+    return found[0] if found else columns_that_fit(expansion)[0]
 
 
 def _why_not(fabrication, n, D):

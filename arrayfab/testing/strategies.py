@@ -1,4 +1,4 @@
-"""Hypothesis strategies for shapes, data, built-in fabrications, compositions of them, and roles."""
+"""Hypothesis strategies for shapes, data, built-in fabrications and expansions, compositions, and roles."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from hypothesis.extra.array_api import make_strategies_namespace
 
 from arrayfab import _arrays, roles
 from arrayfab import fabrications as fab
-from arrayfab.catalogue import VARIANTS
+from arrayfab.catalogue import EXPANSIONS, VARIANTS
+from arrayfab.expansions import Expansion
 from arrayfab.fabrications import Fabrication
 from arrayfab.testing import layers
 from arrayfab.testing import namespaces as spaces
 from arrayfab.testing.cases import Case
-from arrayfab.testing.shapes import SIZES, fitting
+from arrayfab.testing.shapes import COLUMNS, SIZES, columns_that_fit, fitting, takes
 from arrayfab.testing.trials import is_polynomial
 
 
@@ -54,6 +55,7 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
     is_fabrication = isinstance(subject, Fabrication)
     fit = fitting(subject) if is_fabrication else [(1, 1)]
     shape = shapes(subject) if is_fabrication else st.just((1, 1))
+    columns = columns_that_fit(subject) if isinstance(subject, Expansion) else [1]
     # No rows at all, and more than eight but no multiple of it; a single one is special too.
     rows, lead = st.sampled_from([1, 2, 9, 0, 17, 1]), st.sampled_from([(), (2,), (1,)])
     if namespace in _COMPILING:
@@ -61,15 +63,17 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
         small = [shape for shape in fit if max(shape) <= 4]
         shape = st.just(max(small, key=min) if small else fit[0])
         rows, lead = st.just(2), st.sampled_from([(), (2,)])
+        columns = columns[:2][-1:]
     # The values of a function that is no polynomial soon leave all bounds.
-    is_whole = is_polynomial(subject, Case(n=fit[0][0], D=fit[0][1]))
+    is_whole = is_polynomial(subject, Case(n=fit[0][0], D=fit[0][1], m=columns[0]))
     known = [(1, "float64"), (2, "float32"), (1, "float16")] + [(_LARGE, "float64")] * is_whole
     numbers = [(spread, dtype) for spread, dtype in known if dtype in spaces.get(namespace).dtypes]
 
-    def make(shape, rows, lead, batch, seed, data, order):
+    def make(shape, m, rows, lead, batch, seed, data, order):
         return Case(
             n=shape[0],
             D=shape[1],
+            m=m,
             rows=rows,
             lead=lead if lead == batch or not batch or not lead else (),
             batch=batch,
@@ -83,7 +87,7 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
 
     batch = lead if layers.takes_batch(subject) else st.just(())
     seed, data, order = st.integers(0, 99), st.sampled_from(numbers), st.sampled_from("CF")
-    return st.builds(make, shape, rows, lead, batch, seed, data, order)
+    return st.builds(make, shape, st.sampled_from(columns), rows, lead, batch, seed, data, order)
 
 
 _COMPILING = ("jax", "dask")
@@ -157,9 +161,17 @@ def compositions(draw, n: int, D: int) -> Fabrication:
     return draw(st.sampled_from([1.0, -2.0, 0.5])) * total
 
 
+def expansions(m: int | None = None) -> st.SearchStrategy[Expansion]:
+    """Built-in expansions that take data of some number of columns, or of ``m`` where it is given."""
+    sizes = COLUMNS if m is None else (m,)
+    return st.sampled_from([each for each in EXPANSIONS.values() if any(takes(each, size) for size in sizes)])
+
+
 @st.composite
 def built_in_roles(draw, side: int = 4) -> roles.Role:
-    """Roles of every kind and type over fabrications that fit them."""
+    """Roles of every kind and type over fabrications that fit them, some of them with an expansion."""
+    if draw(st.integers(0, 3)) == 3:
+        return draw(_roles_of_expansions(min(side, 3)))
     n, D, b = (draw(st.integers(1, side)) for _ in range(3))
     kinds = draw(st.sampled_from(["attribute", "instance"]))
     name = "m" if kinds == "attribute" else "b"
@@ -177,3 +189,24 @@ def built_in_roles(draw, side: int = 4) -> roles.Role:
             fabrication=draw(fabrications(b, b)), interdependence_type=kinds, **size
         )
     return roles.ConcatenationFusion(fabrication=draw(fabrications(n, D + b)), dims=(D, b), n=n)
+
+
+@st.composite
+def _roles_of_expansions(draw, side):
+    n, m = (draw(st.integers(1, side)) for _ in range(2))
+    kinds = draw(st.sampled_from(["attribute", "instance"]))
+    make = draw(st.sampled_from(["reconciliation", "interdependence", "bilinear", "fusion"]))
+    dims = (m, n)
+    expansion = draw(expansions({"fusion": sum(dims), "reconciliation": m}.get(make, side)))
+    if make == "reconciliation":
+        fabrication = draw(fabrications(n, expansion.num_features(m)))
+        return roles.Reconciliation(fabrication=fabrication, n=n, m=m, expansion=expansion)
+    if make == "fusion":
+        fabrication = draw(fabrications(n, expansion.num_features(sum(dims))))
+        return roles.ConcatenationFusion(fabrication=fabrication, dims=dims, n=n, expansion=expansion)
+    # Both sizes are the expansion's own: one of them is how many numbers it takes.
+    D = expansion.num_features(side)
+    sizes = {"b": side, "m": side, "interdependence_type": kinds, "expansion": expansion}
+    if make == "bilinear":
+        return roles.BilinearInterdependence(fabrication=draw(fabrications(D, D)), **sizes)
+    return roles.ParameterizedInterdependence(fabrication=draw(fabrications(side, D)), **sizes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,11 +12,12 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.fabrications import Fabrication
+from arrayfab.expansions import Expansion
+from arrayfab.fabrications import Fabrication, Hypercomplex, LowRank
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Frozen
 from arrayfab.roles import ParameterizedInterdependence, Reconciliation, Role, formula_of
-from arrayfab.structures import Constant, Cotangents, Identity, Numbers, Structure
+from arrayfab.structures import Constant, Cotangents, Dense, Identity, Map, Numbers, Structure
 from arrayfab.structures.numbers import prime
 from arrayfab.testing import layers
 from arrayfab.testing.cases import Case
@@ -26,7 +28,7 @@ class Trial:
 
     ``call(*arrays) → y``, ``vjp(*arrays) → (y, pullback)`` with ``pullback(u) →`` a tuple of gradients, and
     ``jvp(arrays, directions) → (y, dy)`` take arrays in the order of ``shapes``. ``vjp_in_holes`` is the vjp
-    that leaves out the gradient of the last array, ``x``.
+    that leaves out the gradient of the last array, ``x``. The arrays of ``data`` lie in ``domain``.
     """
 
     def __init__(
@@ -40,14 +42,26 @@ class Trial:
         blocks: Mapping[str, slice] | None = None,
         linear: tuple[str, ...] = (),
         vjp_in_holes: Callable | None = None,
+        data: tuple[str, ...] = (),
+        domain: tuple[float, float] = Expansion.domain,
     ):
         self.shapes, self.call, self.vjp, self.jvp = dict(shapes), call, vjp, jvp
         self.reference, self.degree, self.blocks, self.linear = reference, degree, blocks or {}, linear
-        self.vjp_in_holes = vjp_in_holes
+        self.vjp_in_holes, self._data, self._domain = vjp_in_holes, data, domain
 
     def numbers(self, case: Case, salt: str = "") -> list[np.ndarray]:
-        """Numbers for every array."""
-        return [case.numbers(salt + name, shape) for name, shape in self.shapes.items()]
+        """Numbers for every array; those with a salt are no data of their own, but what data differ by."""
+        every = {name: case.numbers(salt + name, shape) for name, shape in self.shapes.items()}
+        return [
+            within(self._domain, numbers, case) if name in self._data and not salt else numbers
+            for name, numbers in every.items()
+        ]
+
+    def largest(self, name: str, case: Case, times: float) -> float:
+        """The largest absolute value of an array in which numbers are so many times those of the case."""
+        size = times * float(case.largest)
+        ends = within(self._domain, np.asarray([size, -size]), case) if name in self._data else size
+        return float(np.max(np.abs(ends)))
 
     def arrays(self, case: Case, salt: str = "") -> list[Array]:
         """The same as arrays of the case's namespace."""
@@ -58,6 +72,18 @@ class Trial:
         y, pull = self.vjp(*arrays)
         u = case.numbers("u", tuple(y.shape))
         return y, u, pull(case.asarray(u))
+
+
+def within(domain: tuple[float, float], numbers: np.ndarray, case: Case) -> np.ndarray:
+    """A case's numbers, moved to where they lie well inside a domain."""
+    (low, high), size = domain, case.largest + 1.0
+    if math.isinf(low) and math.isinf(high):
+        return numbers
+    if math.isinf(high):
+        return low + 0.25 + np.abs(numbers)
+    if math.isinf(low):
+        return high - 0.25 - np.abs(numbers)
+    return (low + high) / 2 + (high - low) / 2 * numbers / size
 
 
 def trials(subject: Any, case: Case) -> dict[str, Trial]:
@@ -71,6 +97,8 @@ def trials(subject: Any, case: Case) -> dict[str, Trial]:
         return {"W": _of_fabrication(subject, case), **made}
     if isinstance(subject, Structure):
         return _of_structure(subject, case)
+    if isinstance(subject, Expansion):
+        return _of_expansion(subject, case)
     return {"y": _of_layer(subject, case)}
 
 
@@ -98,6 +126,8 @@ def structure_of(subject: Any, case: Case) -> Structure | None:
         return blueprint(subject, case.n, case.D).structure
     if isinstance(subject, Role):
         return _formula_of(subject, case).structure
+    if isinstance(subject, Expansion):
+        return subject.formula(Dense("z", (case.rows, case.m)))
     return None
 
 
@@ -116,6 +146,8 @@ def is_exact(subject: Any, case: Case) -> bool:
 def _is_short(structure):
     values = [getattr(structure, name) for name in ("scale", "value") if hasattr(structure, name)]
     if isinstance(structure, Identity | Constant) and not all(float(v * 16).is_integer() for v in values):
+        return False
+    if isinstance(structure, Map) and not getattr(structure.basis, "has_short_coefficients", False):
         return False
     return all(_is_short(child) for child in structure.children)
 
@@ -164,6 +196,8 @@ def _of_layer(layer, case):
         structure.degree if structure else None,
         _blocks(layer, case),
         packed.names if isinstance(layer, Role) and layers.is_linear(layer) else (),
+        data=packed.names,
+        domain=layers.domain(layer),
     )
 
 
@@ -174,7 +208,29 @@ def _blocks(role, case):
     return {name.removeprefix("w."): run for name, run, _ in made}
 
 
-def _of_structure(structure, case):
+#: Columns of what an expansion is multiplied with.
+_COLUMNS = 4
+
+
+def _of_expansion(expansion, case):
+    # A product with κ(z) has z in a hole; in a role κ(x) is part of the formula.
+    products = _of_structure(structure_of(expansion, case), replace(case, rows=_COLUMNS), expansion.domain)
+    low_rank, kronecker = (
+        Reconciliation(expansion=expansion, fabrication=fabrication, n=_COLUMNS, m=case.m)
+        for fabrication in (LowRank(r=1), Hypercomplex())
+    )
+    itself = _of_layer(expansion, case)
+    itself.reference = getattr(expansion, "reference", None)
+    return {
+        "κ(x)": itself,
+        "κ(z) @ x": products["M @ x"],
+        "x @ κ(z)": products["x @ M"],
+        "κ(x) @ (A @ B).T": _of_layer(low_rank, case),
+        "κ(x) @ kron(A, B).T": _of_layer(kronecker, case),
+    }
+
+
+def _of_structure(structure, case, domain=Expansion.domain):
     n, D = structure.shape
     holes = holes_of(structure)
     learned = {hole.name: held_shape(hole, case.batch) for hole in holes if hole.learned}
@@ -217,8 +273,9 @@ def _of_structure(structure, case):
         linear = ("x",) if "x" in shapes else ()
         in_holes = partial(vjp, need_x=False) if linear else None
         return Trial(
-            shapes, lambda *a: vjp(*a)[0], vjp, jvp, reference, degree, linear=linear, vjp_in_holes=in_holes
-        )
+            shapes, lambda *a: vjp(*a)[0], vjp, jvp, reference, degree,
+            linear=linear, vjp_in_holes=in_holes, data=("z",), domain=domain,
+        )  # fmt: skip
 
     rows, cols = (*case.lead, case.rows, n), (*case.lead, D, case.rows)
     made = {

@@ -9,7 +9,7 @@ Where it differs:
   accepted and moves nothing. Where no array is given, ``xp=``, ``dtype=`` and ``device=`` choose.
 - ``hm``, ``lphm``, ``dual_lphm`` and ``duplicated_padding`` compute the documented Kronecker product
   ``A ⊗ B``. tinybig's code reshapes an outer product instead, which is another matrix unless ``n/p = 1``
-  or ``q = 1``: vectors trained there with these four mean something else here.
+  or ``q = 1``. The first three take a keyword more, ``arrangement="reshaped"``, for vectors trained there.
 - ``duplicated_diagonal_padding`` is ``I_p ⊗ w``, for any ``p`` that divides ``n`` and ``D``; it is dense.
 - Frozen matrices follow from ``seed``. They are attributes, None until drawn; a matrix that is assigned
   is used in place of the seed's, and must fit. Draws are shared: assign a new one, do not write into one.
@@ -51,14 +51,26 @@ def _class(name: str, base: type, made_of: Any, doc: str | None, order: dict, hy
     return type(name, (base,), {"__doc__": f"{doc}\n\n    Arguments: ``{arguments}``.\n    ", **attributes})
 
 
+#: A keyword that tinybig does not have.
+_ARRANGED = {"arrangement": "kronecker"}
+
+
 def _row(key: str, made_of: Any, base: type = fabrication, /, name="", fixed=(), **hyper) -> Any:
     """A reconciliation: tinybig's name for it, arrayfab's fabrication, hyper-parameters with defaults."""
     frozen = {
         {"mask": "mask_matrix"}.get(block, block): frozen_attribute(block) for block in frozen_names(made_of)
     }
     order = {"name": name or f"{key}_reconciliation", **hyper, "device": "cpu", "seed": 0}
+    ours = _ARRANGED if "arrangement" in made_of.__dataclass_fields__ else {}
     return _class(
-        f"{key}_reconciliation", base, made_of, made_of.__doc__, order, hyper, **frozen, **dict(fixed)
+        f"{key}_reconciliation",
+        base,
+        made_of,
+        made_of.__doc__,
+        order | ours,
+        hyper | ours,
+        **frozen,
+        **dict(fixed),
     )
 
 
@@ -133,7 +145,8 @@ concatenation_fusion = _plain(
 
 def _variants(base) -> list[Any]:
     """A plain role with each fabricated matrix in place of the learned one."""
-    p_q, made = {"p": ..., "q": None}, []
+    p_q: dict[str, Any] = {"p": ..., "q": None}
+    made = []
     for key, made_of, hyper in (
         ("lowrank", lorr_reconciliation, {"r": 2}),
         ("hm", hm_reconciliation, p_q),
@@ -143,6 +156,8 @@ def _variants(base) -> list[Any]:
     ):
         name = f"{key}_{base.__name__}"
         order = {**hyper, "name": None, **base._order} | {"name": name}
+        if "arrangement" in made_of._hyper:
+            order, hyper = order | _ARRANGED, hyper | _ARRANGED
         doc = f"`{base.__name__}` with the matrix of `{made_of.__name__}`."
         made.append(_class(name, base, made_of, doc, order, hyper))
     return made

@@ -1,9 +1,9 @@
 """The laws. Each is a function of a subject and a ``Case``, raises ``LawBroken``, and can be called alone.
 
-A subject is a fabrication, a role (or any ``Layer``), or a structured matrix with holes. Where it is a
-polynomial in its numbers, the data are whole numbers so small that float arithmetic is exact, and laws are
-checked with ``==``; elsewhere with a tolerance that grows with the dtype's resolution and the largest number
-that occurs.
+A subject is a fabrication, an expansion, a role (or any other ``Layer``), or a structured matrix with holes.
+Where it is a polynomial in its numbers, the data are whole numbers so small that float arithmetic is exact,
+and laws are checked with ``==``; elsewhere with a tolerance that grows with the dtype's resolution and the
+largest number that occurs.
 """
 
 # ruff: noqa: I001 - laws are tried in the order in which they are made
@@ -36,6 +36,12 @@ from arrayfab.testing.laws.configurations import (
     survives_pickling,
     survives_saving,
 )
+from arrayfab.testing.laws.expansions import (
+    cheapest_along_its_factors,
+    keeps_digits_far_from_zero,
+    rewriting_changes_nothing,
+    rows_are_expanded_one_by_one,
+)
 from arrayfab.testing.laws.frozen import (
     another_seed_gives_other_numbers,
     entries_do_not_depend_on_runs,
@@ -57,6 +63,7 @@ __all__ = [
     "associativity",
     "batch_equals_loop",
     "blocks_keep_their_order",
+    "cheapest_along_its_factors",
     "costs_count_multiplications",
     "dense_equals_matrix_free",
     "entries_do_not_depend_on_runs",
@@ -66,6 +73,7 @@ __all__ = [
     "inputs_unchanged",
     "jax_differentiates_it_alike",
     "jvp_matches_differences",
+    "keeps_digits_far_from_zero",
     "kind_of",
     "lazy_on_dask",
     "linear_in_each_block",
@@ -78,6 +86,8 @@ __all__ = [
     "pairing",
     "polynomial_of_its_degree",
     "pullback_is_linear_and_repeatable",
+    "rewriting_changes_nothing",
+    "rows_are_expanded_one_by_one",
     "shape_and_length",
     "survives_pickling",
     "survives_saving",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from arrayfab import _arrays
+from arrayfab.expansions.base import expanded
 from arrayfab.fabrications import Fabrication
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import cache
@@ -24,20 +25,20 @@ from arrayfab.testing.setting import LawBroken, short
 from arrayfab.testing.trials import trials
 
 
-@law("fabrication", "role")
+@law("fabrication", "expansion", "role")
 def equal_configurations_agree(subject: Any, case: Case) -> None:
     """Configurations made alike are equal, hash alike, and give the same numbers every time."""
     made = {field.name: getattr(subject, field.name) for field in fields(subject) if field.init}
     _agree(subject, type(subject)(**made), case)
 
 
-@law("fabrication", "role", is_core=False)
+@law("fabrication", "expansion", "role", is_core=False)
 def survives_pickling(subject: Any, case: Case) -> None:
     """A pickled copy is equal to its original and gives the same numbers."""
     _agree(subject, pickle.loads(pickle.dumps(subject)), case)
 
 
-@law("fabrication", "role", is_core=False, needs="safetensors")
+@law("fabrication", "expansion", "role", is_core=False, needs="safetensors")
 def survives_saving(subject: Any, case: Case) -> None:
     """What is saved and loaded again is equal to its original, bit by bit, and gives the same numbers."""
     shape = (case.n, case.D) if isinstance(subject, Fabrication) else ()
@@ -73,8 +74,9 @@ def _agree(subject, twin, case):
 
 def _values_read_anew(subject, case):
     """What the calls give, by nothing that an equal subject left behind."""
-    for forget in (cache.clear, blueprint.forget, formula_of.forget, programs_of.forget):
-        forget()
+    cache.clear()
+    for plans in (blueprint, expanded, formula_of, programs_of):
+        plans.forget()
     tried = trials(subject, case).items()
     return {name: _arrays.to_host(trial.call(*trial.arrays(case))) for name, trial in tried}
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from arrayfab.fabrications import Fabrication
-from arrayfab.roles import Role
+from arrayfab.expansions import Expansion
+from arrayfab.fabrications import DualLPHM, Fabrication
+from arrayfab.roles import Reconciliation, Role
 from arrayfab.testing import layers
 from arrayfab.testing.cases import Case
 from arrayfab.testing.counting import CountedCase
 from arrayfab.testing.laws.registry import law
 from arrayfab.testing.setting import LawBroken
-from arrayfab.testing.shapes import fits
+from arrayfab.testing.shapes import fits, most_columns
 from arrayfab.testing.trials import structure_of, trials, whole
 
 
@@ -57,29 +58,48 @@ def _check_counts(subject, case, costs):
             raise LawBroken(f"multiplies of {name}: expected {least} to {most}, received {cost.multiplies}")
 
 
-@law("fabrication", namespaces=("numpy",), is_core=False, once=True)
+@law("fabrication", "expansion", namespaces=("numpy",), is_core=False, once=True)
 def no_dense_allocation(subject: Any, case: Case) -> None:
     """A product and its pullback allocate far less than the ``n × D`` numbers of the matrix.
 
-    Nothing is asked where the learned numbers are a sizeable part of the matrix themselves.
+    Nothing is asked where the learned numbers are a sizeable part of the matrix themselves. Of an expansion
+    it is the product with a Kronecker product along its factors, and the ``b × D`` numbers of ``κ(x)``;
+    nothing is asked where it has no factors, or few features for each attribute.
     """
-    side = next((side for side in _SIDES if fits(subject, side, side)), None)
-    if side is None or subject.num_parameters(side, side) > side * side // 16:
+    found = _large_expanded(subject) if isinstance(subject, Expansion) else _large(subject)
+    if found is None:
         return
-    role = trials(subject, Case(n=side, D=side))["x @ W"]
+    role, sizes, size = found
     arrays = [np.ones(shape, dtype=np.float32) for shape in role.shapes.values()]
     _run(role, arrays)  # frozen draws and plans are made once and not counted
     tracemalloc.start()
     _run(role, arrays)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    if peak > side * side:
-        raise LawBroken(
-            f"at n = D = {side}: expected far fewer than {side * side * 4} bytes, received {peak}"
-        )
+    if peak > size:
+        raise LawBroken(f"at {sizes}: expected far fewer than {size * 4} bytes, received {peak}")
 
 
 _SIDES = (1024, 1080, 1155)  # between them, they have most small factors
+
+
+def _large(fabrication):
+    side = next((side for side in _SIDES if fits(fabrication, side, side)), None)
+    if side is None or fabrication.num_parameters(side, side) > side * side // 16:
+        return None
+    return trials(fabrication, Case(n=side, D=side))["x @ W"], f"n = D = {side}", side * side
+
+
+def _large_expanded(expansion):
+    m = most_columns(expansion, 1 << 16)
+    D = expansion.num_features(m)
+    if expansion.outer_features(m) is None or 16 * m > D:
+        return None
+    role = Reconciliation(expansion=expansion, fabrication=DualLPHM(r=1), n=_ROWS // 4, m=m)
+    return trials(role, Case(rows=_ROWS))["y"], f"b = {_ROWS}, D = {D}", _ROWS * D
+
+
+_ROWS = 64
 
 
 def _run(trial, arrays):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from arrayfab import _arrays
+from arrayfab.expansions import Expansion
 from arrayfab.testing.cases import Case
 from arrayfab.testing.laws.registry import law
 from arrayfab.testing.setting import LawBroken, Setting
@@ -130,11 +131,11 @@ def pullback_is_linear_and_repeatable(subject: Any, case: Case) -> None:
             setting.same(f"gradient of {name} in {array}, second call", name, a, d)
 
 
-@law("fabrication", "matrix", namespaces=("numpy",))
+@law("fabrication", "expansion", "matrix", namespaces=("numpy",))
 def gradients_without_that_of_x(subject: Any, case: Case) -> None:
     """A structure's pullback sends the same into its holes where the gradient of ``x`` is not needed."""
-    structure = structure_of(subject, case)
-    setting = Setting(structure, case)
+    # An expansion's own products know in what domain its data lie.
+    setting = Setting(subject if isinstance(subject, Expansion) else structure_of(subject, case), case)
     case = setting.case
     for name, trial in setting.trials().items():
         if trial.vjp_in_holes is None:

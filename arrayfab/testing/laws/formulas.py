@@ -9,23 +9,26 @@ from typing import Any
 import numpy as np
 
 from arrayfab import _arrays
+from arrayfab.expansions import Expansion
 from arrayfab.structures import Chain, Dense, Numbers
 from arrayfab.testing.cases import Case
 from arrayfab.testing.laws.registry import law
 from arrayfab.testing.setting import LawBroken, Setting, short
+from arrayfab.testing.shapes import most_columns
 from arrayfab.testing.trials import held_shape, holes_of, structure_of, trials
 
 
-@law("fabrication", "matrix")
+@law("fabrication", "expansion", "matrix")
 def polynomial_of_its_degree(subject: Any, case: Case) -> None:
-    """A polynomial of degree ``d`` in the learned numbers has no difference of order ``d + 1``."""
+    """A polynomial of degree ``d`` in its numbers has no difference of order ``d + 1``."""
     case = replace(case, spread=1, dtype="float64") if "float64" in case.home.dtypes else case
-    setting = Setting(subject, case)
     structure = structure_of(subject, case)
-    if structure is None or structure.degree is None or not setting.is_exact:
+    if structure is None or structure.degree is None:
         return
+    far = structure.degree + 2
+    setting = Setting(subject, case, data=far, learned=far)
     for name, trial in setting.trials().items():
-        if name not in ("W", "M"):
+        if name not in ("W", "M", "κ(x)"):
             continue
         order = structure.degree + 1
         start, step = trial.numbers(case), trial.numbers(case, "step ")
@@ -33,7 +36,10 @@ def polynomial_of_its_degree(subject: Any, case: Case) -> None:
         for k in range(order + 1):
             value = trial.call(*(case.asarray(a + k * d) for a, d in zip(start, step, strict=True)))
             total = total + (-1) ** k * math.comb(order, k) * _arrays.to_host(value)
-        setting.same(f"difference of order {order} of {name}", name, np.zeros(total.shape), total)
+        rounding = 2.0**order * setting.rounding(name)
+        setting.same(
+            f"difference of order {order} of {name}", name, np.zeros(total.shape), total, apart=rounding
+        )
 
 
 @law()
@@ -94,12 +100,16 @@ def zeroing_makes_it_zero(subject: Any, case: Case) -> None:
         raise LawBroken(f"W with zeros in {holes}: expected zeros\nreceived {short(W)}")
 
 
-@law("fabrication", "matrix", namespaces=("numpy",))
+@law("fabrication", "expansion", "matrix", namespaces=("numpy",))
 def mean_square_is_that_of_draws(subject: Any, case: Case) -> None:
     """What learned numbers add to the mean square of the entries is what ``mean_square`` says, roughly.
 
     Nothing is asked of a formula that is no polynomial, or in which a hole occurs twice: theirs are rough.
+    That of an expansion is one for normal numbers, and right within a factor of three.
     """
+    if isinstance(subject, Expansion):
+        _check_of_features(subject, case)
+        return
     structure = structure_of(subject, case)
     if structure is None or not structure.degree or _has_twice(structure):
         return
@@ -112,6 +122,18 @@ def mean_square_is_that_of_draws(subject: Any, case: Case) -> None:
             f"mean square for learned numbers of variance {variance:g}, beyond that for zeros: "
             f"expected about {gains[0]:.3g}, received {gains[1]:.3g}"
         )
+
+
+def _check_of_features(subject, case):
+    m = most_columns(subject, 1 << 12)
+    rows = max(16, (1 << 16) // subject.num_features(m))
+    y = _arrays.to_host(subject(np.random.default_rng(case.seed).standard_normal((rows, m))))
+    squares = np.ma.masked_invalid(y * y)
+    expected, received = float(np.ma.filled(squares.mean(), np.nan)), subject.mean_square(m)
+    quarters = [part.mean() for part in np.array_split(squares, 4)]
+    # Where draws differ that much, they tell nothing.
+    if max(quarters) <= 3 * min(quarters) and not expected / 3 <= received <= 3 * expected:
+        raise LawBroken(f"mean square for m={m}: expected about {expected:.3g}, received {received:.3g}")
 
 
 def _has_twice(structure):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from arrayfab.expansions import Expansion
 from arrayfab.fabrications import Fabrication
 from arrayfab.layer import Layer
 from arrayfab.structures import Structure
@@ -46,7 +47,7 @@ class Law:
 #: Every law by name, in the order in which they are tried.
 LAWS: dict[str, Law] = {}
 
-KINDS = ("fabrication", "role", "matrix")
+KINDS = ("fabrication", "expansion", "role", "matrix")
 
 
 def kind_of(subject: Any) -> str:
@@ -55,7 +56,9 @@ def kind_of(subject: Any) -> str:
         raise TypeError(f"a fabrication, a layer or a structure has laws, got {subject!r}")
     if isinstance(subject, Fabrication):
         return "fabrication"
-    return "matrix" if isinstance(subject, Structure) else "role"
+    if isinstance(subject, Structure):
+        return "matrix"
+    return "expansion" if isinstance(subject, Expansion) else "role"
 
 
 def law(

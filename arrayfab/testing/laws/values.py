@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from arrayfab import _arrays
+from arrayfab.expansions import Expansion
 from arrayfab.fabrications import Fabrication
 from arrayfab.structures import Dense, Structure
 from arrayfab.testing import layers
@@ -17,7 +18,7 @@ from arrayfab.testing.setting import LawBroken, Setting
 from arrayfab.testing.trials import structure_of, trials
 
 
-@law("fabrication", "role")
+@law("fabrication", "expansion", "role")
 def shape_and_length(subject: Any, case: Case) -> None:
     """``num_parameters`` numbers are consumed: the result has its shape, and other lengths are refused."""
     for name, trial in trials(subject, case).items():
@@ -36,6 +37,8 @@ def shape_and_length(subject: Any, case: Case) -> None:
 
 
 def _shape(subject, name, case, trial):
+    if isinstance(subject, Expansion) and name == "κ(x)":
+        return (*case.lead, case.rows, subject.num_features(case.m))
     if not isinstance(subject, Fabrication):
         return None if trial.reference is None else trial.reference(*trial.numbers(case)).shape
     n, D = case.n, case.D

@@ -1,0 +1,60 @@
+"""Features of several different attributes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from itertools import combinations
+
+from arrayfab.expansions.base import Expansion
+from arrayfab.expansions.densities import NaiveNormal
+from arrayfab.structures import Gather, add, hadamard, side_by_side
+
+
+@lru_cache(maxsize=64)
+def _choices(m: int, r: int) -> tuple[Gather, ...]:
+    """For ``r`` of ``m`` columns, in lexicographic order: the first ones, the second ones, and so on."""
+    return tuple(Gather(index, m) for index in zip(*combinations(range(m), r), strict=True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfTuples(Expansion):
+    """Features of up to ``d`` different attributes in lexicographic order, those of fewer first."""
+
+    d: int = 2
+
+    def num_features(self, m):
+        return sum(math.comb(m, r) for r in range(1, self.d + 1))
+
+    def expand(self, X):
+        m = X.shape[1]
+        return side_by_side(tuple(self._of(X, _choices(m, r)) for r in range(1, min(self.d, m) + 1)))
+
+    def _of(self, X, choices):
+        raise NotImplementedError(f"{type(self).__name__}._of")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combinatorial(_OfTuples):
+    """``x_{i₁} ⋯ x_{i_r}`` for ``i₁ < … < i_r`` and ``r = 1 … d``; ``D = C(m, 1) + … + C(m, d)``.
+
+    The products of one attribute come first, then those of two in lexicographic order, and so on.
+    """
+
+    def _of(self, X, choices):
+        return reduce(hadamard, (X @ chosen for chosen in choices))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CombinatorialNormal(_OfTuples):
+    """The log density ``−(x_{i₁}² + … + x_{i_r}² + r log 2π) / 2`` of several standard normal numbers.
+
+    For ``i₁ < … < i_r`` and ``r = 1 … d``, in the order of `Combinatorial`; ``D = C(m, 1) + … + C(m, d)``.
+    """
+
+    def expand(self, X):
+        return super().expand(NaiveNormal().expand(X))
+
+    def _of(self, X, choices):
+        return X @ add(*choices)
