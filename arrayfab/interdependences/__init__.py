@@ -7,6 +7,12 @@ from arrayfab.interdependences.basic import (
     OneInterdependence,
     ZeroInterdependence,
 )
+from arrayfab.interdependences.chains import (
+    ChainInterdependence,
+    ExponentialChain,
+    InverseChain,
+    MultihopChain,
+)
 from arrayfab.interdependences.distances import (
     CanberraDistance,
     ChebyshevDistance,
@@ -14,6 +20,13 @@ from arrayfab.interdependences.distances import (
     LaplacianKernel,
     ManhattanDistance,
     MinkowskiDistance,
+)
+from arrayfab.interdependences.graphs import GraphInterdependence, MultihopGraph, PageRankGraph
+from arrayfab.interdependences.grids import (
+    CuboidInterdependence,
+    CylinderInterdependence,
+    GridInterdependence,
+    SphereInterdependence,
 )
 from arrayfab.interdependences.hybrid import HybridInterdependence
 from arrayfab.interdependences.kernels import (
@@ -25,6 +38,7 @@ from arrayfab.interdependences.kernels import (
     PolynomialKernel,
     TanhKernel,
 )
+from arrayfab.interdependences.links import Graph
 from arrayfab.interdependences.statistics import (
     KLDivergence,
     MutualInformation,
@@ -35,25 +49,37 @@ from arrayfab.interdependences.statistics import (
 __all__ = [
     "AnisotropicKernel",
     "CanberraDistance",
+    "ChainInterdependence",
     "ChebyshevDistance",
     "ConstantInterdependence",
     "CosineSimilarity",
+    "CuboidInterdependence",
+    "CylinderInterdependence",
     "EuclideanDistance",
+    "ExponentialChain",
     "ExponentialKernel",
     "GaussianKernel",
+    "Graph",
+    "GraphInterdependence",
+    "GridInterdependence",
     "HybridInterdependence",
     "IdentityInterdependence",
     "Interdependence",
+    "InverseChain",
     "KLDivergence",
     "LaplacianKernel",
     "LinearKernel",
     "ManhattanDistance",
     "MinkowskiDistance",
+    "MultihopChain",
+    "MultihopGraph",
     "MutualInformation",
     "OneInterdependence",
+    "PageRankGraph",
     "PearsonCorrelation",
     "PolynomialKernel",
     "RVCoefficient",
+    "SphereInterdependence",
     "TanhKernel",
     "ZeroInterdependence",
 ]

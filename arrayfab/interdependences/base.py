@@ -20,8 +20,8 @@ from arrayfab.structures.numbers import prime
 class Interdependence(Parameterless):
     """``y = x A`` among attributes, ``y = Aᵀ x`` among instances; nothing is learned.
 
-    A variant is a frozen dataclass that gives the formula of ``A`` for what depends on one another: the columns
-    of ``x``, or its rows. It is a layer, and ``A`` is not formed where its product can do without.
+    A variant is a frozen dataclass that gives the formula of ``A`` for what depends on one another: the
+    columns of ``x``, or its rows. It is a layer, and ``A`` is not formed where its product can do without.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Interdependence(Parameterless):
         return A
 
     def formula(self, X: Structure, Y: Structure | None = None) -> Structure:
-        """``Y A``, or ``Aᵀ Y``, with the matrix that follows from ``X``; ``Y`` is ``X`` where it is left out."""
+        """``Y A``, or ``Aᵀ Y``, with the matrix that follows from ``X``; ``Y`` is ``X`` if left out."""
         A, Y = self.among(X), X if Y is None else Y
         return A.T @ Y if self.is_instance else Y @ A
 
@@ -117,7 +117,7 @@ class Interdependence(Parameterless):
         like = w[(0,) * (w.ndim - 1)] if w.ndim > 1 else w
         rows, columns = array.shape[-2:]
         X = Dense("x0", (regime(rows) if self.is_rowwise else int(rows), int(columns)))
-        # A symbol stands for the rows of the formula, or else for leading axes, which are as long as they are.
+        # A symbol stands for the rows of the formula, or else for leading axes of whatever length.
         return X, Numbers(backend, held, like, rows if self.is_rowwise else None), shaped
 
     def _rule(self, backend, x, w, frozen, wrt):

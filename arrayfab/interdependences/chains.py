@@ -168,8 +168,8 @@ class ChainInterdependence(_Chain):
     is_directed : bool
         Whether each depends on the one before it alone, or on both neighbours.
     normalization : str, optional
-        ``"row"`` or ``"column"`` divide by their sums, ``"symmetric"`` by the roots of both, ``"row_column"`` by
-        the root of row sums and then by the root of what the columns sum to.
+        ``"row"`` or ``"column"`` divide by their sums, ``"symmetric"`` by the roots of both, ``"row_column"``
+        by the root of row sums and then by the root of what the columns sum to.
     self_loops : float
         How much each depends on itself.
     """
@@ -226,7 +226,9 @@ class InverseChain(_Chain):
     def relation(self, V):
         band = self._band(V)
         # Whatever the mode, a directed chain without self-loops is normalised already.
-        return Operator(RunningSum(band.n)) if self.is_directed else _accumulated(band, max(band.n - 1, 1), True)
+        return (
+            Operator(RunningSum(band.n)) if self.is_directed else _accumulated(band, max(band.n - 1, 1), True)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,8 +245,8 @@ def _accumulated(band: BandSeries, hops: int, is_normalized: bool) -> Structure:
     """``A + … + Aʰ``, where asked for divided by its column sums."""
     if not is_normalized:
         return Operator(replace(band, coefficients=(0.0,) + (1.0,) * hops))
-    # Column sums take every factor off again. With A / ρ in place of A, and ρ^{k−h} for the powers, no number is
-    # too large: that is Σ Aᵏ / ρʰ.
+    # Column sums take every factor off again. With A / ρ in place of A, and ρ^{k−h} for the powers, no number
+    # is too large: that is Σ Aᵏ / ρʰ.
     rho = 1.0 if band.normalization else band.below + band.on + band.above
     smaller = replace(band, below=band.below / rho, on=band.on / rho, above=band.above / rho)
     powers = Operator(

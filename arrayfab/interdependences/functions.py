@@ -111,7 +111,10 @@ class AboveZero(OneFunction):
 
 @dataclass(frozen=True)
 class GaussianInformation(OneFunction):
-    """``−½ log(1 − z²)``, what two normal numbers of correlation ``z`` tell of each other; ``1 − z²`` at least ``least``."""
+    """``−½ log(1 − z²)``, what two normal numbers of correlation ``z`` tell of each other.
+
+    ``1 − z²`` counts as ``least`` where it is less.
+    """
 
     least: float
 
@@ -150,4 +153,6 @@ def check_flags(owner: Any, *names: str) -> None:
     """TypeError unless some fields are True or False."""
     for name in names:
         if not isinstance(getattr(owner, name), bool):
-            raise TypeError(f"{type(owner).__name__}: {name} must be True or False, got {getattr(owner, name)!r}")
+            raise TypeError(
+                f"{type(owner).__name__}: {name} must be True or False, got {getattr(owner, name)!r}"
+            )

@@ -57,8 +57,8 @@ class WeightSeries:
 class PageRankSeries:
     """``c (I − (1 − c) A)⁻¹``, by iterating ``y ← (1 − c) y A + x`` as often as the dtype can tell.
 
-    ``rate`` bounds by what factor an error shrinks each time, but for a factor of ``spread`` once. The pullback is
-    the same for the transpose.
+    ``rate`` bounds by what factor an error shrinks each time, but for a factor of ``spread`` once. The
+    pullback is the same for the transpose.
     """
 
     weights: Weights
@@ -132,8 +132,8 @@ class GraphInterdependence(Interdependence):
     is_directed : bool
         Whether links lead one way; else the larger weight of the two directions counts for both.
     normalization : str, optional
-        ``"row"`` or ``"column"`` divide by their sums, ``"symmetric"`` by the roots of both, ``"row_column"`` by
-        the root of row sums and then by the root of what the columns sum to.
+        ``"row"`` or ``"column"`` divide by their sums, ``"symmetric"`` by the roots of both, ``"row_column"``
+        by the root of row sums and then by the root of what the columns sum to.
     self_loops : float
         How much each node depends on itself, beside links from it to itself.
 
@@ -152,13 +152,15 @@ class GraphInterdependence(Interdependence):
     self_loops: float = 0.0
 
     needs_data: ClassVar[bool] = False
-    holds_arrays: ClassVar[bool] = True
+    # What is made of it is freed with it.
+    holds_arrays = True
 
     def __post_init__(self):
         super().__post_init__()
         if not isinstance(self.graph, Graph):
             raise TypeError(
-                f"{type(self).__name__}: graph must be a Graph, such as Graph.of(3, [(0, 1)]), got {self.graph!r}"
+                f"{type(self).__name__}: graph must be a Graph, such as Graph.of(3, [(0, 1)]), "
+                f"got {self.graph!r}"
             )
         check_flags(self, "is_directed")
         check_normalization(self)
@@ -175,8 +177,8 @@ class GraphInterdependence(Interdependence):
             weights = _larger_of_both(weights)
         if self.self_loops:
             own = np.arange(n)
-            ends = [np.concatenate([a, own]) for a in (weights.rows, weights.columns)]
-            weights = Weights(n, *ends, np.concatenate([weights.values, np.full(n, self.self_loops)]))
+            rows, columns = (np.concatenate([a, own]) for a in (weights.rows, weights.columns))
+            weights = Weights(n, rows, columns, np.concatenate([weights.values, np.full(n, self.self_loops)]))
         r, c = scales(self.normalization, weights.row_sums(), weights.column_sums)
         return Weights(
             n, weights.rows, weights.columns, r[weights.rows] * weights.values * c[weights.columns]
@@ -192,7 +194,9 @@ class GraphInterdependence(Interdependence):
 
 def _larger_of_both(weights):
     n = weights.n
-    rows, columns = (np.concatenate(ends) for ends in ((weights.rows, weights.columns), (weights.columns, weights.rows)))
+    rows, columns = (
+        np.concatenate(ends) for ends in ((weights.rows, weights.columns), (weights.columns, weights.rows))
+    )
     places, inverse = np.unique(rows * n + columns, return_inverse=True)
     # A link that is missing weighs nothing.
     is_single = np.bincount(inverse) == 1
@@ -228,10 +232,10 @@ class MultihopGraph(GraphInterdependence):
 
 @dataclass(frozen=True, kw_only=True)
 class PageRankGraph(GraphInterdependence):
-    """``c (I − (1 − c) A)⁻¹``: how much of a walk from ``i`` is spent at ``j`` that returns with probability ``c``.
+    """``c (I − (1 − c) A)⁻¹``: where a walk from ``i`` is that starts anew with probability ``c``.
 
-    Normalised weights are iterated, and so are others whose series converges. The rest are inverted, up to 4096
-    nodes.
+    Normalised weights are iterated, and so are others whose series converges. The rest are inverted, up to
+    4096 nodes.
 
     Parameters
     ----------
@@ -255,8 +259,8 @@ class PageRankGraph(GraphInterdependence):
             return Operator(PageRankSeries(weights, self.c, rate, spread))
         if weights.n > _LARGEST_INVERTED:
             raise ValueError(
-                f"{self}: the series of weights as large as these does not converge, and {weights.n} nodes are too "
-                "many for an inverse; normalise them"
+                f"{self}: the series of weights as large as these does not converge, and {weights.n} nodes "
+                "are too many for an inverse; normalise them"
             )
         return Operator(Inverted(weights, self.c))
 
@@ -264,7 +268,7 @@ class PageRankGraph(GraphInterdependence):
 def _growth(weights: Weights) -> tuple[float, float]:
     """A bound on the largest eigenvalue of a matrix, and within what factor of each other its weights lie.
 
-    Any positive ``v`` gives one, ``max (|A| v)ᵢ / vᵢ`` (L. Collatz, 1942), in which errors are measured by ``v``.
+    Any positive ``v`` gives one, ``max (|A| v)ᵢ / vᵢ`` (L. Collatz, 1942); errors are measured by ``v`` then.
     """
     sizes = Weights(weights.n, weights.rows, weights.columns, np.abs(weights.values))
     v = np.ones(weights.n)

@@ -60,7 +60,8 @@ class HybridInterdependence(Interdependence):
             weights = tuple(as_real(self, "every weight", weight) for weight in self.weights)
             if len(weights) != len(self.parts):
                 raise ValueError(
-                    f"HybridInterdependence: expected {len(self.parts)} weights, one for every part, got {weights}"
+                    f"HybridInterdependence: expected {len(self.parts)} weights, one for every part, "
+                    f"got {weights}"
                 )
             object.__setattr__(self, "weights", weights)
 

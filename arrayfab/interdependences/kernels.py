@@ -146,8 +146,8 @@ class AnisotropicKernel(Interdependence):
             return Map(Decay(self.a), Pairwise(SquaredEuclidean(), V))
         if len(self.a) != V.shape[1]:
             raise ValueError(
-                f"{type(self).__name__}: a must hold {int(V.shape[1])} weights, one for every entry of a vector, "
-                f"got {len(self.a)}"
+                f"{type(self).__name__}: a must hold {int(V.shape[1])} weights, one for every entry of a "
+                f"vector, got {len(self.a)}"
             )
         return Map(Decay(), Pairwise(SquaredEuclidean(self.a), V))
 

@@ -27,8 +27,8 @@ class Graph:
     nodes : int
         How many there are.
     arrays : mapping from str to array
-        ``"links"``, of shape ``(2, k)``: where each link comes from, and where it leads to; and ``"weights"``, of
-        shape ``(k,)``. Both are kept on the host.
+        ``"links"``, of shape ``(2, k)``: where each link comes from, and where it leads to; and
+        ``"weights"``, of shape ``(k,)``. Both are kept on the host.
 
     Examples
     --------
@@ -46,7 +46,8 @@ class Graph:
     ) -> Graph:
         """The graph of a list of links, between numbers from 0 on or whatever names the nodes have.
 
-        Without weights a link counts one, however often it is given; with weights those of one link are added up.
+        Without weights a link counts one, however often it is given; with weights those of one link are
+        added up.
 
         Raises
         ------
@@ -78,7 +79,7 @@ class Graph:
 
     @staticmethod
     def of_matrix(matrix: Any) -> Graph:
-        """The graph of a square matrix of weights, of ``scipy.sparse`` or dense: entry ``i, j`` links i to j."""
+        """The graph of a square matrix, of ``scipy.sparse`` or dense: entry ``i, j`` links i to j."""
         if hasattr(matrix, "tocoo"):
             held = matrix.tocoo()
             sources, targets, weights = held.row, held.col, held.data
@@ -160,15 +161,15 @@ class Weights:
         sparse = _sparse_of(backend.xp) if not _arrays.is_half(x.dtype) else None
         place = (backend.xp, x.dtype, str(_arrays.device_of(x)), is_transposed)
         if sparse is not None:
-            return _times(self._form(place, lambda: self._as_sparse(sparse, x, is_transposed)), x, axis, backend)
-        for indices, weights in self._form(place, lambda: self._placed(backend.xp, x, is_transposed)):
-            x = _gathered(backend.xp, x, axis, indices, weights)
-        return x
+            matrix = self._form(place, lambda: self._as_sparse(sparse, x, is_transposed))
+            return _times(matrix, x, axis, backend)
+        y = x
+        for indices, weights in self._form(place, lambda: self._placed(backend, x, is_transposed)):
+            y = _gathered(backend.xp, y, axis, indices, weights)
+        return y
 
     def _form(self, place, make):
-        made = remembered(self._forms, place, make)
-        # A constant of modes that are on: what is kept is plain.
-        return made
+        return remembered(self._forms, place, make)
 
     def _as_sparse(self, sparse, x, is_transposed):
         """What a column is multiplied by: the transpose of the matrix, or the matrix itself."""
@@ -177,21 +178,20 @@ class Weights:
         values, *ends = (xp.asarray(a) for a in (self.values.astype(_arrays.dtype_name(x.dtype)), *ends))
         return sparse.csr_matrix((values, tuple(ends)), shape=(self.n, self.n))
 
-    def _placed(self, xp, x, is_transposed):
+    def _placed(self, backend, x, is_transposed):
         ends = (self.columns, self.rows) if is_transposed else (self.rows, self.columns)
         device = _arrays.device_of(x)
-
-        def placed(array, dtype):
-            return _arrays.from_host(array, xp, dtype, device)
-
         return [
-            (placed(indices, xp.int32), None if weights is None else placed(weights, x.dtype))
+            (
+                backend.index(indices, device),
+                None if weights is None else _arrays.from_host(weights, backend.xp, x.dtype, device),
+            )
             for indices, weights in _tables(*ends, self.values, self.n, self.n)
         ]
 
 
 def _sparse_of(xp):
-    """SciPy's sparse matrices for arrays of NumPy, CuPy's for its own; None elsewhere or where SciPy is missing."""
+    """SciPy's sparse matrices for arrays of NumPy, CuPy's for its own; None where there are none."""
     name = {"numpy": "scipy.sparse", "cupy": "cupyx.scipy.sparse"}.get(xp.__name__.rpartition(".")[2])
     try:
         return name and importlib.import_module(name)
@@ -211,8 +211,9 @@ def _times(matrix, x, axis, backend):
     return backend.reshape(backend.xp.concat(parts, axis=0), x.shape)
 
 
-# Sums of unequal lengths without a sum into given places, which the standard has not: every target takes up to
-# ``most`` of its sources at once, in as many pieces as it needs; pieces are then the sources of their target.
+# Sums of unequal lengths without a sum into given places, which the standard has not: every target takes up
+# to ``most`` of its sources at once, in as many pieces as it needs; pieces are then the sources of their
+# target.
 def _tables(sources, targets, values, count, n):
     """Levels of tables ``(most, pieces)`` of places, with weights at the first; ``count`` stands for none."""
     most = min(max(2, -(-len(sources) // max(n, 1))), 16)

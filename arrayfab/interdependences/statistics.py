@@ -14,14 +14,14 @@ from arrayfab.structures import Constant, Identity, Map, Softmax, Structure, add
 def standardized(V: Structure) -> Structure:
     """Rows without their means, of length one; those of equal numbers become zero exactly."""
     # The first number of a row is taken off before the mean: what is constant is zero then, not rounding.
-    count, features = V.shape
+    features = V.shape[1]
     first = chain(V, Identity((features, 1), -1.0), Constant((1, features), 1.0))
     return of_unit_length(centred(add(V, first)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class PearsonCorrelation(Interdependence):
-    """``Aᵢⱼ``: the correlation of ``vᵢ`` and ``vⱼ``, zero for constant vectors. The product forms no matrix."""
+    """``Aᵢⱼ``: the correlation of ``vᵢ`` and ``vⱼ``, zero for constant vectors. No matrix is formed."""
 
     def relation(self, V):
         return gram(standardized(V))
@@ -53,7 +53,8 @@ class RVCoefficient(Interdependence):
 class MutualInformation(Interdependence):
     """``Aᵢⱼ = −½ log(1 − ρᵢⱼ²)`` off the diagonal and zero on it, for the correlations ``ρ``.
 
-    That is what two normal variables tell of each other, in nats. ``1 − ρ²`` counts as ``1e-10`` where it is less.
+    That is what two normal variables tell of each other, in nats. ``1 − ρ²`` counts as ``1e-10`` where it is
+    less.
     """
 
     def relation(self, V):

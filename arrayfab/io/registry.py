@@ -36,7 +36,14 @@ _BUILT_IN = {
         plain.Pointwise,
         plain.Reshape,
     )
-    if cls not in (Fabrication, expansions.Expansion, expansions.Functions, interdependences.Interdependence)
+    if cls
+    not in (
+        Fabrication,
+        expansions.Expansion,
+        expansions.Functions,
+        interdependences.Interdependence,
+        interdependences.GridInterdependence,
+    )
 }
 
 

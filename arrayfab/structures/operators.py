@@ -22,7 +22,7 @@ class Action(Protocol):
         """What the transpose does."""
 
     def along(self, x: Array, axis: int) -> Array:
-        """``x M`` for the vectors along an axis of ``x``, the last or the last but one: ``yⱼ = Σᵢ xᵢ Mᵢⱼ``."""
+        """``x M`` for the vectors along an axis of ``x``, -1 or -2: ``yⱼ = Σᵢ xᵢ Mᵢⱼ``."""
 
     @property
     def times(self) -> int:

@@ -44,8 +44,9 @@ class Minkowski:
 
     p: float
 
-    # Differences are measured by the largest of them, or by the distance, so that no power over- or underflows:
-    # ∂D/∂xₖ = sign(dₖ) (|dₖ| / D)^{p−1}  for  d = x − y.  Of several largest ones each gets an equal share.
+    # Differences are measured by the largest of them, or by the distance, so that no power over- or
+    # underflows:  ∂D/∂xₖ = sign(dₖ) (|dₖ| / D)^{p−1}  for  d = x − y.  Of several largest ones each gets an
+    # equal share.
     def distance(self, xp, x, y):
         d = xp.abs(x - y)
         if self.p == 1:
