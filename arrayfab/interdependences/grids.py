@@ -49,8 +49,8 @@ class GridInterdependence(Interdependence):
     """Patches of a grid, one beside the other or each added up. What lies outside of the grid is zero.
 
     Place ``(i, j, k)`` of channel ``u`` is number ``((u · height + i) · width + j) · depth + k``. Patches
-    come in the order of their centres; each holds its cells of the first channel in their order, then those of
-    the second, and so on.
+    come in the order of their centres; each holds its cells of the first channel in their order, then those
+    of the second, and so on.
 
     Parameters
     ----------

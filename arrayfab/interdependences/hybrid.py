@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 from arrayfab.interdependences.base import Interdependence
@@ -21,7 +21,7 @@ class HybridInterdependence(Interdependence):
     Parameters
     ----------
     parts : tuple of Interdependence
-        All among attributes, or all among instances.
+        Whatever their own types are, they become of that of the whole.
     fusion : str
         ``"mean"``, ``"sum"`` or ``"product"``.
     weights : tuple of float, optional
@@ -48,14 +48,11 @@ class HybridInterdependence(Interdependence):
         for part in self.parts:
             if not isinstance(part, Interdependence):
                 raise TypeError(f"HybridInterdependence: parts must be interdependences, got {part!r}")
-            if part.is_instance != self.is_instance:
-                raise ValueError(
-                    f"HybridInterdependence: all parts must be of the type {self.interdependence_type!r}, "
-                    f"got {part}"
-                )
         if self.fusion not in FUSIONS:
             raise ValueError(f"HybridInterdependence: fusion must be one of {FUSIONS}, got {self.fusion!r}")
-        object.__setattr__(self, "parts", tuple(self.parts))
+        kind = self.interdependence_type
+        parts = tuple(replace(part, interdependence_type=kind) for part in self.parts)
+        object.__setattr__(self, "parts", parts)
         if self.weights is not None:
             weights = tuple(as_real(self, "every weight", weight) for weight in self.weights)
             if len(weights) != len(self.parts):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 
 from arrayfab.fabrications.blueprint import settle_sizes
 from arrayfab.interdependences.base import Interdependence
@@ -16,7 +15,7 @@ from arrayfab.interdependences.functions import (
     row_squares,
     settle_reals,
 )
-from arrayfab.structures import Constant, Diagonal, Map, Pairwise, Structure, add, chain, face, side_by_side
+from arrayfab.structures import Constant, Diagonal, Map, Pairwise, Structure, add, chain
 from arrayfab.structures.pairwise import SquaredEuclidean
 
 
@@ -48,10 +47,7 @@ class CosineSimilarity(Interdependence):
 
 @dataclass(frozen=True, kw_only=True)
 class PolynomialKernel(Interdependence):
-    """``Aᵢⱼ = (⟨vᵢ, vⱼ⟩ + c)^d``.
-
-    It is a product of ``(v, √c)^{⊗d}``, which takes the place of the matrix where it is smaller.
-    """
+    """``Aᵢⱼ = (⟨vᵢ, vⱼ⟩ + c)^d``. For ``d = 1`` the product forms no matrix."""
 
     c: float = 0.0
     d: int = 1
@@ -62,15 +58,8 @@ class PolynomialKernel(Interdependence):
         settle_sizes(self, "d")
 
     def relation(self, V):
-        count, features = V.shape
-        if self.c > 0:
-            features += 1
-        if self.c >= 0 and features**self.d < count:
-            root = Constant((count, 1), self.c**0.5)
-            factor = side_by_side((V, root)) if self.c else V
-            return gram(reduce(face, [factor] * self.d))
         if self.d == 1:
-            return add(gram(V), Constant((count, count), self.c))
+            return add(gram(V), Constant((V.shape[0], V.shape[0]), self.c))
         return Map(Power(self.c, self.d), gram(V))
 
 

@@ -158,8 +158,8 @@ class Weights:
     def product(self, x: Array, axis: int, is_transposed: bool) -> Array:
         """``x A`` for the vectors along an axis of ``x``, or ``x Aᵀ``."""
         backend = _arrays.backend_of("a graph", "x", x)
-        sparse = _sparse_of(backend.xp) if not _arrays.is_half(x.dtype) else None
-        place = (backend.xp, x.dtype, str(_arrays.device_of(x)), is_transposed)
+        sparse = _sparse_of(backend) if not _arrays.is_half(x.dtype) else None
+        place = (backend.xp, sparse, x.dtype, str(_arrays.device_of(x)), is_transposed)
         if sparse is not None:
             matrix = self._form(place, lambda: self._as_sparse(sparse, x, is_transposed))
             return _times(matrix, x, axis, backend)
@@ -190,11 +190,12 @@ class Weights:
         ]
 
 
-def _sparse_of(xp):
+def _sparse_of(backend):
     """SciPy's sparse matrices for arrays of NumPy, CuPy's for its own; None where there are none."""
-    name = {"numpy": "scipy.sparse", "cupy": "cupyx.scipy.sparse"}.get(xp.__name__.rpartition(".")[2])
+    if not (backend.in_loops or _arrays.is_cupy(backend.xp)):
+        return None
     try:
-        return name and importlib.import_module(name)
+        return importlib.import_module("scipy.sparse" if backend.in_loops else "cupyx.scipy.sparse")
     except ImportError:
         return None
 
