@@ -12,7 +12,7 @@ from arrayfab.passage import Shaped
 from arrayfab.plain import Parameterless
 from arrayfab.programs import regime
 from arrayfab.roles.interdependence import ATTRIBUTE, INSTANCE
-from arrayfab.structures import Cotangents, Dense, Numbers, Structure
+from arrayfab.structures import Constant, Cotangents, Dense, Numbers, Structure
 from arrayfab.structures.numbers import prime
 
 
@@ -77,6 +77,8 @@ class Interdependence(Parameterless):
     def among(self, X: Structure) -> Structure:
         """The formula of ``A`` for data ``X`` of shape ``(b, m)``, with its shape checked."""
         V = X if self.is_instance else X.T
+        if self.needs_data and 0 in V.shape:  # there is nothing to depend on
+            return Constant((V.shape[0], V.shape[0]), 0.0)
         A = self.relation(V)
         if A.shape[0] != V.shape[0]:
             raise ValueError(

@@ -49,6 +49,8 @@ class BandSeries:
 
     def along(self, x, axis):
         below, above = (self.above, self.below) if self.is_transposed else (self.below, self.above)
+        if not self.n:
+            return x
         before, after = self._scales(x, axis)
         *lower, top = self.coefficients
         y = _times(top, x)
@@ -237,7 +239,7 @@ class ExponentialChain(_Chain):
 
     def relation(self, V):
         band = self._band(V)
-        count = min(band.n - 1, _TERMS) if self.is_directed else _TERMS
+        count = max(1, min(band.n - 1, _TERMS)) if self.is_directed else _TERMS
         return Operator(replace(band, coefficients=tuple(1.0 / math.factorial(k) for k in range(count + 1))))
 
 

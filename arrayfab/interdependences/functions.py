@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from arrayfab._elementwise import FUNCTIONS, SQUARE
-from arrayfab.structures import Constant, Map, Structure, chain
+from arrayfab._elementwise import FUNCTIONS
 
 TANH = FUNCTIONS["tanh"]
 
@@ -75,18 +74,6 @@ class Tanh(OneFunction):
 
 
 @dataclass(frozen=True)
-class InverseLength(OneFunction):
-    """``1 / √z``, and one where ``z`` is zero: a vector of zeros stays as it is."""
-
-    def value(self, xp, z):
-        return 1.0 / xp.sqrt(xp.where(z == 0, xp.ones_like(z), z))
-
-    def slope(self, xp, z):
-        scale = self.value(xp, z)
-        return xp.where(z == 0, xp.zeros_like(z), scale * scale * scale * -0.5)
-
-
-@dataclass(frozen=True)
 class Inverse(OneFunction):
     """``1 / z``, and one where ``z`` is zero."""
 
@@ -129,11 +116,6 @@ class GaussianInformation(OneFunction):
     def slope(self, xp, z):
         left = self._left(xp, z)
         return xp.where(left > self.least, z / left, xp.zeros_like(z))
-
-
-def row_squares(V: Structure) -> Structure:
-    """``Σₖ vₖ²`` of every row, as a column."""
-    return chain(Map(SQUARE, V), Constant((V.shape[1], 1), 1.0))
 
 
 def as_real(owner: Any, name: str, value: Any) -> float:

@@ -8,25 +8,18 @@ from arrayfab.fabrications.blueprint import settle_sizes
 from arrayfab.interdependences.base import Interdependence
 from arrayfab.interdependences.functions import (
     Decay,
-    InverseLength,
     Power,
     Tanh,
     as_real,
-    row_squares,
     settle_reals,
 )
-from arrayfab.structures import Constant, Diagonal, Map, Pairwise, Structure, add, chain
+from arrayfab.structures import Constant, Map, Pairwise, Structure, UnitRows, add, chain, let
 from arrayfab.structures.pairwise import SquaredEuclidean
 
 
 def gram(V: Structure) -> Structure:
     """``V Vᵀ``."""
-    return chain(V, V.T)
-
-
-def of_unit_length(V: Structure) -> Structure:
-    """``V`` with rows of length one, but for those of zeros."""
-    return chain(Diagonal(Map(InverseLength(), row_squares(V)).T), V)
+    return let("gram", V, lambda V: chain(V, V.T))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +35,7 @@ class CosineSimilarity(Interdependence):
     """``Aᵢⱼ = ⟨vᵢ, vⱼ⟩ / (‖vᵢ‖ ‖vⱼ‖)``, zero for vectors of zeros. The product forms no matrix."""
 
     def relation(self, V):
-        return gram(of_unit_length(V))
+        return gram(UnitRows(V))
 
 
 @dataclass(frozen=True, kw_only=True)

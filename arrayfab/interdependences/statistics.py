@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from arrayfab._elementwise import SQUARE
 from arrayfab.interdependences.base import Interdependence
-from arrayfab.interdependences.functions import AboveZero, GaussianInformation, check_flags
-from arrayfab.interdependences.kernels import gram, of_unit_length
-from arrayfab.structures import Constant, Identity, Map, Softmax, Structure, add, centred, chain, hadamard
+from arrayfab.interdependences.functions import AboveZero, Decay, GaussianInformation, check_flags
+from arrayfab.interdependences.kernels import gram
+from arrayfab.structures import (
+    Constant,
+    Identity,
+    LogSoftmax,
+    Map,
+    Structure,
+    UnitRows,
+    add,
+    centred,
+    chain,
+    hadamard,
+    let,
+)
 
 
 def standardized(V: Structure) -> Structure:
@@ -16,7 +29,7 @@ def standardized(V: Structure) -> Structure:
     # The first number of a row is taken off before the mean: what is constant is zero then, not rounding.
     features = V.shape[1]
     first = chain(V, Identity((features, 1), -1.0), Constant((1, features), 1.0))
-    return of_unit_length(centred(add(V, first)))
+    return UnitRows(centred(add(V, first)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +66,12 @@ class RVCoefficient(Interdependence):
 class MutualInformation(Interdependence):
     """``Aᵢⱼ = −½ log(1 − ρᵢⱼ²)`` off the diagonal and zero on it, for the correlations ``ρ``.
 
-    That is what two normal variables tell of each other, in nats. ``1 − ρ²`` counts as ``1e-10`` where it is
+    That is what two normal variables tell of each other, in nats. ``1 − ρ²`` counts as ``1e-6`` where it is
     less.
     """
 
     def relation(self, V):
-        return _off_diagonal(Map(GaussianInformation(1e-10), gram(standardized(V))))
+        return _off_diagonal(Map(GaussianInformation(1e-6), gram(standardized(V))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +81,17 @@ class KLDivergence(Interdependence):
     def relation(self, V):
         # With l = log p and the mean r of all lᵢ, Aᵢⱼ = Σₖ pᵢₖ (lᵢₖ − rₖ) − Σₖ pᵢₖ (lⱼₖ − rₖ): taking r off
         # changes nothing but the size of what cancels where all distributions are close.
-        count, features = V.shape
-        p, off = Softmax(V), centred(Softmax(V, is_log=True).T).T
-        own = chain(hadamard(p, off), Constant((features, count), 1.0))
-        return add(own, -1.0 * chain(p, off.T))
+        columns = Constant((V.shape[1], V.shape[0]), 1.0)
+
+        def divergence(p, off):
+            return add(chain(hadamard(p, off), columns), -1.0 * chain(p, off.T))
+
+        def of_logarithms(logs):
+            return let(
+                "p", Map(Decay(-1.0), logs), lambda p: let("off", centred(logs.T).T, partial(divergence, p))
+            )
+
+        return let("log p", LogSoftmax(V), of_logarithms)
 
 
 def _off_diagonal(A: Structure) -> Structure:

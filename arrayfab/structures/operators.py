@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from arrayfab._arrays import Array
 from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Structure
@@ -64,6 +66,14 @@ class Operator(Structure):
     def dense(self, numbers):
         n = self.shape[0]
         return self._along(numbers.eye(n, n), -1, numbers, self.action), _nothing
+
+    def mean_square(self, variance):
+        # Of a vector of signs, (s M)ⱼ² is Σᵢ Mᵢⱼ² in the mean.
+        n = self.shape[0]
+        if n < 256:
+            return float(np.mean(self.action.along(np.eye(n), -1) ** 2))
+        signs = np.random.default_rng(0).integers(0, 2, size=(64, n)) * 2.0 - 1.0
+        return float(np.mean(self.action.along(signs, -1) ** 2)) / n
 
     def rows_cost(self, rows):
         return Cost(moved=rows * self.action.times)
