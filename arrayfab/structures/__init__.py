@@ -17,11 +17,16 @@ from arrayfab.structures.gather import Gather
 from arrayfab.structures.groupwise import Groupwise, Reduction, sums_of_groups
 from arrayfab.structures.kronecker import Kronecker, kron
 from arrayfab.structures.leaves import Constant, Dense, Diagonal, Identity
+from arrayfab.structures.let import Let, let
 from arrayfab.structures.normalization import Centred, centred, normalized, row_mean, row_variance
 from arrayfab.structures.numbers import Cotangents, Numbers
+from arrayfab.structures.operators import Operator
+from arrayfab.structures.pairwise import Pairwise
+from arrayfab.structures.softmax import LogSoftmax
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
 from arrayfab.structures.sums import EveryRow, Sum, add
 from arrayfab.structures.toeplitz import Toeplitz
+from arrayfab.structures.unit import UnitRows
 
 __all__ = [
     "Basis",
@@ -41,9 +46,13 @@ __all__ = [
     "Hadamard",
     "Identity",
     "Kronecker",
+    "Let",
+    "LogSoftmax",
     "Map",
     "Multilinear",
     "Numbers",
+    "Operator",
+    "Pairwise",
     "Reduction",
     "Reshaped",
     "SideBySide",
@@ -55,6 +64,7 @@ __all__ = [
     "Sum",
     "ThroughDense",
     "Toeplitz",
+    "UnitRows",
     "add",
     "centred",
     "chain",
@@ -62,6 +72,7 @@ __all__ = [
     "hadamard",
     "khatri_rao",
     "kron",
+    "let",
     "normalized",
     "reshaped",
     "row_mean",
