@@ -21,7 +21,7 @@ PRODUCT = 2048  # the size of the large square matrix product
 def moved(workload: Workload, label: str) -> int:
     """The numbers that a pass must read and write: inputs, ``w`` and frozen matrices, and its results."""
     inputs = sum(map(math.prod, workload.shapes))
-    fabrication, shape = workload.role.fabrication, workload.matrix
+    fabrication, shape = workload.fabrication, workload.matrix
     w = workload.role.num_parameters()
     frozen = sum(matrix.size for matrix in blueprint(fabrication, *shape).frozen.values())
     result = math.prod(workload.result_shape)
@@ -34,7 +34,7 @@ def multiplies(workload: Workload, label: str) -> int:
     if workload.shapes:
         forward = workload.role.cost(*workload.shapes).multiplies
     else:
-        structure = blueprint(workload.role.fabrication, *workload.matrix).structure
+        structure = blueprint(workload.fabrication, *workload.matrix).structure
         forward = structure.dense_cost.multiplies
     return forward if label == FORWARD else 3 * forward
 

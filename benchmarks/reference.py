@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from arrayfab.roles import BilinearInterdependence, ParameterizedInterdependence
+from expanded import formed
 from workloads import Problem
 
-LARGEST = 4096 * 4096  # entries of the largest matrix that is formed
+LARGEST = 1 << 26  # entries of the largest matrix that is formed
 ROOM = {"float16": 2e-2, "float32": 1e-4, "float64": 1e-11}
 
 
@@ -23,10 +24,13 @@ def dense(problem: Problem) -> tuple[Any, tuple, np.ndarray]:
     role, (n, D) = problem.workload.role, problem.workload.matrix
     xs = tuple(x.astype(np.float64) for x in problem.xs)
     w, g = problem.w.astype(np.float64), problem.g.astype(np.float64)
-    W, pull = role.fabrication.vjp(w, n, D)
+    W, pull = problem.workload.fabrication.vjp(w, n, D)
     if not xs:
         return W, (), pull(g)
     x = np.concatenate(xs, axis=1)
+    if problem.workload.is_expanded:
+        K, pull_K = formed(problem.workload.kind)[0](x)
+        return K @ W.T, (pull_K(g @ W),), pull(g.T @ K)
     if isinstance(role, BilinearInterdependence):
         # y = x A with A = xᵀ W x, so that  grad A = xᵀ g.
         A, grad_A = x.T @ W @ x, x.T @ g

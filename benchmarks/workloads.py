@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import expanded
 from arrayfab import (
     LPHM,
     BilinearInterdependence,
@@ -23,6 +24,7 @@ from arrayfab import (
     RandomMatrixHypernet,
     Reconciliation,
 )
+from arrayfab.expansions import BSpline, Chebyshev, Expansion, RowNormalized, Taylor
 from arrayfab.fabrications.blueprint import blueprint
 from formulas import FORMULAS, Formula
 from records import FORWARD
@@ -69,7 +71,7 @@ class Workload:
     shapes: tuple[tuple[int, int], ...]
     matrix: tuple[int, int]
     dtype: str = "float32"
-    wanted: tuple[float, float] | None = None
+    wanted: tuple[float | None, float] | None = None
 
     @property
     def name(self) -> str:
@@ -77,7 +79,17 @@ class Workload:
 
     @property
     def formula(self) -> Formula:
-        return FORMULAS[self.kind]
+        return (FORMULAS | expanded.FORMULAS)[self.kind]
+
+    @property
+    def fabrication(self) -> Fabrication:
+        """The fabrication with all sizes that the role has chosen for it."""
+        return getattr(self.role, "aligned", self.role.fabrication)
+
+    @property
+    def is_expanded(self) -> bool:
+        """Whether the role takes expanded data."""
+        return getattr(self.role, "expansion", None) is not None
 
     @property
     def rows(self) -> int:
@@ -94,6 +106,8 @@ class Workload:
     @property
     def formed(self) -> tuple[tuple[int, int], ...]:
         """The shapes of the matrices that the plain dense formula forms."""
+        if self.is_expanded:
+            return (self.matrix, (self.rows, self.matrix[1]))
         if self.kind != "adaption bilinear":
             return (self.matrix,)
         ((_, m),) = self.shapes
@@ -118,7 +132,7 @@ class Problem:
         self.xs = tuple(rng.standard_normal(shape).astype(dtype) for shape in workload.shapes)
         self.w = workload.role.init(rng=rng, dtype=dtype)
         self.g = rng.standard_normal(workload.result_shape).astype(dtype)
-        fabrication, shape = workload.role.fabrication, workload.matrix
+        fabrication, shape = workload.fabrication, workload.matrix
         frozen = blueprint(fabrication, *shape).frozen
         self.frozen = {name: matrix.draw(dtype) for name, matrix in frozen.items()}
         self.blocks = fabrication.blocks(*shape)
@@ -245,6 +259,63 @@ def reconciliation(variant: str, n: int, b: int, **options) -> Workload:
     )
 
 
+def expanded_reconciliation(
+    kind: str, expansion: Expansion, fabrication: Fabrication, m: int, n: int = 64, b: int = 64, **options
+) -> Workload:
+    """A reconciliation of expanded data."""
+    role = Reconciliation(expansion=expansion, fabrication=fabrication, n=n, m=m)
+    return Workload(
+        family=f"expanded: {kind}",
+        kind=kind,
+        size=f"b={b}, m={m}, n={n}",
+        role=role,
+        shapes=((b, m),),
+        matrix=role.matrix_shape,
+        **options,
+    )
+
+
+def taylor(d: int, variant: str, m: int, *, is_normalized: bool = False, **options) -> Workload:
+    """Of products of up to ``d`` attributes."""
+    expansion: Expansion = Taylor(d=d)
+    if is_normalized:
+        expansion = RowNormalized(expansion=expansion)
+    fabrication = EXPANDED[variant]
+    if variant.startswith("reshaped"):
+        fabrication = replace(fabrication, q=m)
+    kind = f"{'normalized ' * is_normalized}taylor {d}, {variant}"
+    return expanded_reconciliation(kind, expansion, fabrication, m, **options)
+
+
+def functions(expansion: Expansion, m: int, **options) -> Workload:
+    """Of functions of each attribute, by low rank."""
+    name = "splines" if isinstance(expansion, BSpline) else "chebyshev"
+    return expanded_reconciliation(f"{name}, low rank", expansion, LowRank(r=8), m, **options)
+
+
+# The fabrications that are measured with products of attributes, and the ratios wanted of tinybig's gradient.
+EXPANDED = {
+    "dual lphm": DualLPHM(r=5),
+    "reshaped dual lphm": DualLPHM(r=5, p=8, arrangement="reshaped"),
+    "lphm": LPHM(r=5),
+    "low rank": LowRank(r=8),
+}
+WANTED = {"dual lphm": 1000, "reshaped dual lphm": 200, "lphm": 30, "low rank": 30}
+FUNCTIONS = (BSpline(t=expanded.INTERVALS, d=expanded.SPLINE), Chebyshev(d=expanded.DEGREE))
+
+
+def expansions() -> Iterator[Workload]:
+    """All workloads of expanded data, in float32."""
+    for is_normalized in (False, True):
+        for variant, ratio in WANTED.items():
+            wanted = (None, ratio)
+            yield taylor(2, variant, m=784, is_normalized=is_normalized, wanted=wanted)
+            if not variant.startswith("reshaped"):  # blocks of more products are no correlations
+                yield taylor(3, variant, m=64, is_normalized=is_normalized, wanted=wanted)
+    for expansion in FUNCTIONS:
+        yield functions(expansion, m=784)
+
+
 # The first table: the sizes of the comparison with tinybig, and the ratios wanted of it.
 TABLE = (
     dual_lphm(b=256, m=4096, r=4, p=64, wanted=(150, 110)),
@@ -279,3 +350,5 @@ def workloads(*, quick: bool = False, dtypes: tuple[str, ...] = DTYPES) -> Itera
             for n in sizes:
                 for b in batches:
                     yield reconciliation(variant, n, b, dtype=dtype)
+    if not quick:
+        yield from expansions()

@@ -37,6 +37,10 @@ class Polynomials(Functions):
         return self.d
 
     @property
+    def has_short_coefficients(self):
+        return self.degree is not None
+
+    @property
     def degree(self):
         """The largest degree, where the coefficients are short binary fractions."""
         is_short = all(float(16 * c).is_integer() for n in range(1, self.d + 1) for c in self.step(n))
@@ -52,14 +56,37 @@ class Polynomials(Functions):
     def _recurrence(self, xp, x, has_slopes):
         (before, last), (slope_before, slope), found = self.start, (0.0, 0.0), []
         for n in range(1, self.d + 1):
-            a, b, c, e = map(float, self.step(n))
-            A, C = _sum(_product(a, x), b), _sum(c, _product(_product(e, x), x))
-            moved = _sum(_product(a, last), _product(_product(2.0 * e, x), before))
-            kept = _sum(_product(A, slope), _product(C, slope_before))
-            before, last = last, _sum(_product(A, last), _product(C, before))
+            a, _, _, e = self._step(n)
+            A, C = self._factors(n, x)
+            moved = _plus(_product(a, last), _product(2.0 * e, x), before)
+            kept = _plus(_product(A, slope), C, slope_before)
+            before, last = last, _plus(_product(A, last), C, before)
             slope_before, slope = slope, _sum(moved, kept)
             found.append(slope if has_slopes else last)
         return [xp.full_like(x, each) if isinstance(each, float) else each for each in found]
+
+    def _step(self, n):
+        return tuple(map(float, self.step(n)))
+
+    def _factors(self, n, x):
+        """``A`` and ``C`` of a step."""
+        a, b, c, e = self._step(n)
+        return _sum(_product(a, x), b), _sum(c, _product(_product(e, x), x))
+
+    # The recurrence backwards, for cotangents hₙ of Pₙ with all that follows from it:
+    #   hₙ = gₙ + Aₙ₊₁ hₙ₊₁ + Cₙ₊₂ hₙ₊₂  and  gx = Σₙ (a Pₙ₋₁ + 2 e x Pₙ₋₂) hₙ.
+    def pulled(self, xp, x, gs):
+        """``Σ gₖ fₖ'(x)``."""
+        P = [*self.start, *self.values(xp, x)]  # from P₋₁ on
+        h, after, gx = 0.0, 0.0, 0.0
+        for n in range(self.d, 0, -1):
+            A = self._factors(n + 1, x)[0] if n < self.d else 0.0
+            C = self._factors(n + 2, x)[1] if n < self.d - 1 else 0.0
+            h, after = _plus(_plus(gs[n - 1], A, h), C, after), h
+            a, _, _, e = self._step(n)
+            gx = _plus(gx, a, _product(P[n], h))
+            gx = _plus(gx, _product(2.0 * e, x), _product(P[n - 1], h))
+        return xp.zeros_like(x) if isinstance(gx, float) else gx
 
 
 # Of arrays and plain numbers, where nothing is computed that is known.
@@ -75,6 +102,13 @@ def _sum(p, q):
     if isinstance(q, float):
         p, q = q, p
     return q if isinstance(p, float) and p == 0.0 else p + q
+
+
+def _plus(p, factor, q):
+    """``p + factor q``."""
+    if isinstance(factor, float) and factor == -1.0 and not isinstance(q, float):
+        return p - q
+    return _sum(p, _product(factor, q))
 
 
 @dataclass(frozen=True, kw_only=True)

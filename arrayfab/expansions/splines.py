@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
 from arrayfab.expansions.base import Functions, check, settle_tuples
+from arrayfab.structures.numbers import total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,40 +36,47 @@ class BSpline(Functions):
     def _interval(self):
         return (self.grid_range[1] - self.grid_range[0]) / self.t
 
-    def _places(self, xp, x):
-        """The number of the interval in which ``x`` lies, and how far it lies into it."""
-        u = xp.clip((x - self.grid_range[0]) / self._interval, -self.d - 1.0, self.t + self.d + 1.0)
-        cell = xp.floor(u)
-        return cell, u - cell
-
     def values(self, xp, x):
-        cell, f = self._places(xp, x)
-        return self._spread(xp, cell, f, _pieces(f, self.d))
+        return self._splines(xp, x, self.d)
 
     def slopes(self, xp, x):
-        # B' of degree d is (B − its right neighbour) / h of degree d − 1.
-        cell, f = self._places(xp, x)
-        lower = [0.0, *_pieces(f, self.d - 1), 0.0]
-        return self._spread(xp, cell, f, [(p - q) / self._interval for p, q in pairwise(lower)])
+        return [self._slope_scale * each for each in self._differences(xp, x)]
 
-    def _spread(self, xp, cell, f, pieces):
-        """Every function: on each of its ``d + 1`` intervals it is one of the pieces."""
-        features = []
-        for k in range(-self.d, self.t):
-            y = 0.0 * f  # where x is no number, so is this
-            for j, piece in enumerate(reversed(pieces)):
-                y = xp.where(cell == k + j, piece, y)
-            features.append(y)
-        return features
+    def pulled(self, xp, x, gs):
+        """``Σ gₖ fₖ'(x)``."""
+        parts = (g * each for g, each in zip(gs, self._differences(xp, x), strict=True))
+        return self._slope_scale * total(parts)
 
+    # B' of degree d is (B − its right neighbour) / h of degree d − 1.
+    def _differences(self, xp, x):
+        return [left - right for left, right in pairwise(self._splines(xp, x, self.d - 1))]
 
-def _pieces(f, d):
-    """The ``d + 1`` B-splines that are not zero on an interval, at ``f`` of its length (C. de Boor, 1978)."""
-    pieces = [f * 0.0 + 1.0]
-    for k in range(1, d + 1):
-        shares = [piece / k for piece in pieces]
-        falling = [(r + 1.0 - f) * share for r, share in enumerate(shares)]
-        rising = [(k - 1.0 - r + f) * share for r, share in enumerate(shares)]
-        inner = [up + down for up, down in zip(rising[:-1], falling[1:], strict=True)]
-        pieces = [falling[0], *inner, rising[-1]]
-    return pieces
+    @property
+    def _slope_scale(self):
+        of_lower = 2.0 * self._unit ** (self.d - 1) * math.factorial(self.d - 1) if self.d > 1 else 1.0
+        return 1.0 / (of_lower * self._interval)
+
+    @property
+    def _unit(self):
+        """The length of an interval with which the splines of degree ``d`` need no factor."""
+        return (2.0 * math.factorial(self.d)) ** (-1.0 / self.d)
+
+    # With distances v to the knots, in intervals, those of degree 1 are hats, y + |y| for y = 1 − |v| but for
+    # a factor of 2, and  k Bⱼ = vⱼ Bⱼ + (−vⱼ₊ₖ₊₁) Bⱼ₊₁  leads from degree k − 1 to k (C. de Boor, 1972; M. G.
+    # Cox, 1972). Where a spline is not zero, both terms are positive, and where it is, both are zero.
+    def _splines(self, xp, x, degree):
+        """All of a degree on these knots, at degree ``d`` as they are, below it times a number."""
+        u = (x - self.grid_range[0]) / self._interval
+        u = xp.clip(u, -self.d - 1.0, self.t + self.d + 1.0)
+        knots = range(-self.d, self.t + self.d + 1)
+        if degree == 0:
+            cell = xp.floor(u)
+            return [xp.where(cell == k, 1.0 + 0.0 * u, 0.0 * u) for k in knots[:-1]]
+        scaled = self._unit * u
+        distances = [scaled - self._unit * k for k in knots]
+        heights = [self._unit - xp.abs(v) for v in distances[1:-1]]
+        splines = [y + xp.abs(y) for y in heights]
+        for k in range(2, degree + 1):
+            rises = zip(distances, distances[k + 1 :], splines, splines[1:], strict=False)
+            splines = [v * low - w * high for v, w, low, high in rises]
+        return splines

@@ -26,6 +26,11 @@ class Correlated(ThroughDense, Multilinear):
         Σ_a Σ_ρ S[a, ρ] (u_R c_ρ(R) + u_{R+1} c_ρ(R - m)),    R = s k + a,
 
     for the correlations ``c_ρ(i) = Σ_j T[ρ, j] v_{i+j}``, where ``v`` is zero outside: a Toeplitz product.
+
+    For many rows it is one product of matrices: block ``k`` of ``u vᵀ``, row by row, begins in row ``s k`` at
+    column ``s k``, so that ``S T``, row by row behind ``s k`` zeros, is ``H_k`` of ``s + 1`` rows with
+
+        f_k = Σ_a u_{sk+a} (H_k v)_a.
     """
 
     left: Structure
@@ -53,9 +58,65 @@ class Correlated(ThroughDense, Multilinear):
             right = [Constant((rows, 1), 1.0), Constant((1, m), self.right.value)]
         return chain(*right, Toeplitz(self.taps, m, 2 * m, m))
 
+    def dense(self, numbers):
+        return self._by_blocks(numbers) if self._is_blockwise else self._by_correlations(numbers)
+
+    # With w_ka = u_{sk+a} and t = V Hᵀ, f = Σ_a t ∘ w:  gt = gf ∘ w,  gw = gf ∘ t,  gV = gt H,  gH = gtᵀ V.
+    def _by_blocks(self, numbers):
+        reshape, mT, concat = numbers.reshape, numbers.mT, numbers.xp.concat
+        u, pull_u = self.left.dense(numbers)
+        repeats = isinstance(self.right, Constant)  # all rows are one
+        v, pull_v = (Constant((1, self.right.shape[1]), self.right.value) if repeats else self.right).dense(
+            numbers
+        )
+        B, pull_B = self._taps_of_a_block.dense(numbers)
+        m, s, blocks = self.right.shape[1], self.S.shape[0], self.shape[1]
+        size, length = s * (m + 1), (s + 1) * m
+        # Rows of as many numbers and s more, one after the other, begin s numbers earlier each time.
+        h = concat([reshape(B, (*B.shape[:-2], size)), numbers.full((*B.shape[:-2], m), 0.0)], axis=-1)
+        h = numbers.xp.broadcast_to(h[..., None, :], (*B.shape[:-2], blocks, length + s))
+        h = reshape(h, (*B.shape[:-2], blocks * (length + s)))[..., : blocks * length]
+        H = reshape(h, (*B.shape[:-2], blocks * (s + 1), m))
+        firsts, lasts = (reshape(a, (*a.shape[:-1], blocks, s)) for a in (u[..., :m], u[..., 1:]))
+        w = concat([firsts, lasts[..., s - 1 :]], axis=-1)
+        t = v @ mT(H)
+        t = reshape(t, (*t.shape[:-1], blocks, s + 1))
+        f = (t * w) @ numbers.full((s + 1, 1), 1.0)
+
+        def correlated_pullback(g, cotangents):
+            g = g[..., None]
+            gt = g * w
+            gt = reshape(gt, (*gt.shape[:-2], blocks * (s + 1)))
+            if self._taps_of_a_block.learned:
+                gh = numbers.matmul_tn(numbers.sum(gt, axis=-2, keepdims=True) if repeats else gt, v)
+                lead = tuple(gh.shape[:-2])
+                rest = numbers.full((*lead, blocks * s), 0.0)
+                gh = concat([reshape(gh, (*lead, blocks * length)), rest], axis=-1)
+                gh = numbers.sum(reshape(gh, (*lead, blocks, length + s)), axis=-2)
+                pull_B(reshape(gh[..., :size], (*lead, s, m + 1)), cotangents)
+            if self.right.learned:
+                pull_v(gt @ H, cotangents)
+            if self.left.learned:
+                pull_u(self._from_windows(g * t, numbers), cotangents)
+
+        return f[..., 0], correlated_pullback
+
+    def _from_windows(self, gw, numbers):
+        """The cotangent of ``u``, where every block but the last begins in the last number of its window."""
+        reshape, concat, (m, s) = numbers.reshape, numbers.xp.concat, (self.right.shape[1], self.S.shape[0])
+        lead = tuple(gw.shape[:-2])
+        lasts = concat([numbers.full((*gw.shape[:-1], s - 1), 0.0), gw[..., s:]], axis=-1)
+        zero = numbers.full((*lead, 1), 0.0)
+        firsts, lasts = reshape(gw[..., :s], (*lead, m)), reshape(lasts, (*lead, m))
+        return concat([firsts, zero], axis=-1) + concat([zero, lasts], axis=-1)
+
+    @cached_property
+    def _taps_of_a_block(self):
+        return chain(self.S, self.taps)
+
     # With d_ρR = u_{R+1} c_ρ(R − m) + u_R c_ρ(R), seen as matrices D_ρ of shape (blocks, s), f = Σ_ρ D_ρ S_ρ:
     #   gS_ρ = D_ρᵀ gf,  gD_ρ = gf S_ρᵀ,  gc = gd ∘ u  and  gu = Σ_ρ gd ∘ c.
-    def dense(self, numbers):
+    def _by_correlations(self, numbers):
         xp, mT, reshape = numbers.xp, numbers.mT, numbers.reshape
         u, pull_u = self.left.dense(numbers)
         c, pull_c = self._correlations.dense(numbers)
@@ -87,8 +148,23 @@ class Correlated(ThroughDense, Multilinear):
 
         return f, correlated_pullback
 
+    @cached_property
+    def _is_blockwise(self):
+        return self._blocks_cost.weight <= self._correlations_cost.weight
+
     @property
     def dense_cost(self):
+        return self._blocks_cost if self._is_blockwise else self._correlations_cost
+
+    @property
+    def _blocks_cost(self):
+        rows, m = self.shape[0], self.right.shape[1]
+        read = self.shape[1] * (self.S.shape[0] + 1)
+        children = self.left.dense_cost + self.right.dense_cost + self._taps_of_a_block.dense_cost
+        return children + Cost(rows * read * (m + 1), read * (m + rows))
+
+    @property
+    def _correlations_cost(self):
         rows, m, r = self.shape[0], self.right.shape[1], self.S.shape[1]
         size = rows * r * m
         children = self.left.dense_cost + self._correlations.dense_cost + self.S.dense_cost

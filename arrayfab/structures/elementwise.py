@@ -22,7 +22,8 @@ class Basis(Protocol):
     """Functions ``f₁ … f_K`` of one number, with their derivatives. It is hashable.
 
     In a row of results either the values of one function stand together, or those of one attribute. A
-    polynomial one that says that it ``has_short_coefficients`` is tested with ``==``.
+    polynomial one that says that it ``has_short_coefficients`` is tested with ``==``. One with a method
+    ``pulled(xp, x, gs)``, for ``Σ gₖ fₖ'(x)``, is asked for that in place of slopes.
     """
 
     @property
@@ -112,6 +113,9 @@ class Map(ThroughDense):
         z, pull = self.inner.dense(numbers)
 
         def values_pullback(gs, cotangents):
+            if hasattr(self.basis, "pulled"):
+                pull(self.basis.pulled(numbers.xp, z, gs), cotangents)
+                return
             slopes = self.basis.slopes(numbers.xp, z)
             pull(total(g * slope for g, slope in zip(gs, slopes, strict=True)), cotangents)
 
@@ -138,32 +142,40 @@ class Map(ThroughDense):
 
     def cols(self, x, numbers):
         # Σₖ fₖ(z) xₖ, where xₖ are the rows of x that meet function k:  gfₖ = gy xₖᵀ  and  gxₖ = fₖ(z)ᵀ gy.
+        # All is laid out for x held transposed, as the thin factor of a product with many columns is.
         if self.basis.count == 1:
             return super().cols(x, numbers)
+        mT = numbers.mT
         values, pull = self._values(numbers)
-        m, K = self.inner.shape[1], self.basis.count
-        x = self._turned(x, m, K, numbers)
-        parts = [x[..., k * m : (k + 1) * m, :] for k in range(K)]
+        parts = self._parts(mT(x), numbers)
 
         def map_cols_pullback(gy, cotangents, need_x=True):
             if self.learned:
-                pull([numbers.matmul_nt(gy, part) for part in parts], cotangents)
-            if not need_x:
-                return None
-            gx = [numbers.matmul_tn(value, gy) for value in values]
-            return self._turned(numbers.xp.concat(gx, axis=-2), K, m, numbers)
+                pull([numbers.matmul(gy, part) for part in parts], cotangents)
+            return mT(self._whole([mT(gy) @ value for value in values], numbers)) if need_x else None
 
-        return total(map(numbers.matmul, values, parts)), map_cols_pullback
+        return total(
+            numbers.matmul_nt(v, part) for v, part in zip(values, parts, strict=True)
+        ), map_cols_pullback
 
-    def _turned(self, x, slow, fast, numbers):
-        """Rows in the order of the columns, with those of one function together; or back again."""
+    def _parts(self, x, numbers):
+        """The columns of x that meet each of the functions."""
+        m, K = self.inner.shape[1], self.basis.count
         if not self.basis.is_attribute_major:
-            return x
-        lead, c = x.shape[:-2], x.shape[-1]
+            return [x[..., k * m : (k + 1) * m] for k in range(K)]
+        *lead, c, _ = x.shape
         axes = range(len(lead))
-        x = numbers.reshape(x, (*lead, slow, fast, c))
-        x = numbers.xp.permute_dims(x, (*axes, len(lead) + 1, len(lead), len(lead) + 2))
-        return numbers.reshape(x, (*lead, fast * slow, c))
+        x = numbers.reshape(x, (*lead, c, m, K))
+        x = numbers.xp.permute_dims(x, (*axes, len(lead) + 2, len(lead), len(lead) + 1))
+        x = numbers.reshape(x, (*lead, K * c, m))  # one copy, in which the numbers of a part lie side by side
+        return [x[..., k * c : (k + 1) * c, :] for k in range(K)]
+
+    def _whole(self, parts, numbers):
+        """The parts put together again."""
+        if not self.basis.is_attribute_major:
+            return numbers.xp.concat(parts, axis=-1)
+        x = numbers.xp.concat([part[..., None] for part in parts], axis=-1)
+        return numbers.reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))
 
     @property
     def _values_cost(self):

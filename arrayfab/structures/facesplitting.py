@@ -61,16 +61,48 @@ class FaceSplitting(Multilinear):
 
         return x, y, formed_pullback
 
-    # With the columns of M seen as matrices M_c ∈ R^{m×k}, entry (i, c) is aᵢᵀ M_c bᵢ, rows aᵢ, bᵢ of X, Y:
-    #   t_ic = M_c bᵢ, one product with all M_c, one below the other;  y_ic = aᵢᵀ t_ic.
-    # Hence  gaᵢ = Σ_c gy_ic t_ic,  gt_ic = gy_ic aᵢ,  gM = gtᵀ b  and  gb = gt M.
+    # With the columns of M seen as matrices M_c ∈ R^{m×k}, entry (i, c) is aᵢᵀ M_c bᵢ, rows aᵢ, bᵢ of X, Y.
+    # The wider side is summed over first, so that little is left between the two products:
+    #   t_ci = M_cᵀ aᵢ, one product for each c, as M lies in memory;  y_ic = t_ci · bᵢ.
+    # Hence  gb_i = Σ_c gy_ic t_ci,  gt_ci = gy_ic bᵢ,  gM_c = aᵀ gt_c  and  ga = Σ_c gt_c M_cᵀ.
     def cols(self, x, numbers):
         if isinstance(self.right, Constant):
             return self._cols_of_repeated(x, numbers)
+        if not self._left_first:
+            return self._cols_right_first(x, numbers)
+        reshape, mT = numbers.reshape, numbers.mT
+        a, b, pull = self._formed(numbers)
+        m, k, c = a.shape[-1], b.shape[-1], x.shape[-1]
+        M = reshape(mT(x), (*x.shape[:-2], c, m, k))
+        t = a[..., None, :, :] @ M
+        y = t[..., None, :] @ b[..., None, :, :, None]
+
+        def face_cols_pullback(gy, cotangents, need_x=True):
+            column = mT(gy)[..., None]
+            gt = column * b[..., None, :, :]
+            pull(
+                lambda: numbers.sum(gt @ mT(M), axis=-3),
+                lambda: numbers.sum(column * t, axis=-3),
+                cotangents,
+            )
+            if not need_x:
+                return None
+            g = mT(a)[..., None, :, :] @ gt
+            return mT(reshape(g, (*g.shape[:-2], m * k)))
+
+        return mT(y[..., 0, 0]), face_cols_pullback
+
+    @property
+    def _left_first(self):
+        return self.left.shape[1] >= self.right.shape[1]
+
+    # The other way round:  t_ic = M_c bᵢ, one product with all M_c, one below the other;  y_ic = aᵢᵀ t_ic.
+    # Hence  gaᵢ = Σ_c gy_ic t_ic,  gt_ic = gy_ic aᵢ,  gM = gtᵀ b  and  gb = gt M.
+    def _cols_right_first(self, x, numbers):
         reshape, mT = numbers.reshape, numbers.mT
         a, b, pull = self._formed(numbers)
         (rows, m), k, c = a.shape[-2:], b.shape[-1], x.shape[-1]
-        M = reshape(mT(x), (*x.shape[:-2], c * m, k))
+        M = _below_each_other(mT(x), m, k, numbers)
         t = numbers.matmul(b, mT(M))
         t = reshape(t, (*t.shape[:-2], rows, c, m))
         y = t @ a[..., None]
@@ -87,7 +119,7 @@ class FaceSplitting(Multilinear):
             if not need_x:
                 return None
             g = numbers.matmul_tn(gt, b)
-            return mT(reshape(g, (*g.shape[:-2], c, m * k)))
+            return mT(_in_rows(g, c, m, k, numbers))
 
         return reshape(y, y.shape[:-1]), face_cols_pullback
 
@@ -118,13 +150,13 @@ class FaceSplitting(Multilinear):
         y = numbers.matmul(z, b)
 
         def face_rows_pullback(gy, cotangents, need_x=True):
-            gy = reshape(gy, (*gy.shape[:-2], c * m, k))
+            gy = _below_each_other(gy, m, k, numbers)
             gz = numbers.matmul_nt(gy, b)
             gz = reshape(gz, (*gz.shape[:-2], c, m, rows))
             pull(lambda: mT(numbers.sum(gz * xs, axis=-3)), lambda: numbers.matmul_tn(z, gy), cotangents)
             return numbers.sum(gz * aT, axis=-2) if need_x else None
 
-        return reshape(y, (*y.shape[:-2], c, m * k)), face_rows_pullback
+        return _in_rows(y, c, m, k, numbers), face_rows_pullback
 
     def dense(self, numbers):
         # With a row of the cotangent seen as a matrix G ∈ R^{m×k}:  gx = G y  and  gy = xᵀ G.
@@ -146,8 +178,8 @@ class FaceSplitting(Multilinear):
     def cols_cost(self, cols):
         if isinstance(self.right, Constant):
             return self.left.cols_cost(cols) + Cost(self.left.shape[1] * cols, self.shape[1] * cols)
-        read = self.shape[0] * self.left.shape[1] * cols
-        return self._children_cost + Cost(read * self.right.shape[1] + read, read)
+        between = self.shape[0] * min(child.shape[1] for child in self.children) * cols
+        return self._children_cost + Cost(self.shape[0] * self.shape[1] * cols + between, between)
 
     def rows_cost(self, rows):
         scaled = self.shape[0] * self.left.shape[1] * rows
@@ -160,6 +192,17 @@ class FaceSplitting(Multilinear):
 
     def mean_square(self, variance):
         return self.left.mean_square(variance) * self.right.mean_square(variance)
+
+
+# Matrices m × k, which lie in rows, one below the other, and back again. In two steps, which Dask can take.
+def _below_each_other(M, m, k, numbers):
+    *lead, c, _ = M.shape
+    return numbers.reshape(numbers.reshape(M, (*lead, c, m, k)), (*lead, c * m, k))
+
+
+def _in_rows(M, c, m, k, numbers):
+    lead = M.shape[:-2]
+    return numbers.reshape(numbers.reshape(M, (*lead, c, m, k)), (*lead, c, m * k))
 
 
 def _fits(expanded: FaceSplitting, left: Structure, right: Structure) -> bool:

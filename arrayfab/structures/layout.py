@@ -45,8 +45,10 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """``a b`` for matrices of NumPy, in runs of rows where that is faster."""
     (rows, n), D = a.shape, b.shape[1]
     run = _run(rows, n, D)
-    # Where little becomes much, but no more than caches hold, runs pay too, if b is in order.
-    if not run and 2 * n <= D and rows * n * D > 8 * RUN and rows * D * a.itemsize < CACHE:
+    # Where little becomes much, but no more than caches hold, runs pay too, if b is in order. It has few rows
+    # then, so that putting it in order costs little.
+    is_small = MANY * n <= rows and 2 * n <= D and rows * D * a.itemsize < CACHE
+    if not run and is_small and rows * n * D > 8 * RUN:
         run, b = _share(rows, rows * n * D), np.ascontiguousarray(b)
     if not run:
         return a @ b

@@ -189,9 +189,7 @@ class Identity(Structure):
             return self.T.rows(gy, numbers)[0] if need_x else None
 
         n, D = self.shape
-        if n == D:  # which may be any number of rows
-            return self._scaled(x), identity_rows_pullback
-        y = self._scaled(x[..., : min(n, D)])
+        y = self._scaled(x if n <= D else x[..., : numbers.size(D)])
         if n < D:
             y = numbers.xp.concat([y, numbers.full((*y.shape[:-1], D - n), 0.0)], axis=-1)
         return y, identity_rows_pullback

@@ -138,6 +138,7 @@ class Cotangents:
         self._products: dict[str, list[tuple[Array, Array]]] = {}
 
     def add(self, name: str, g: Array) -> None:
+        """Add an array, or what broadcasts to one along its columns."""
         self._arrays.setdefault(name, []).append(g)
 
     def add_product(self, name: str, left: Array, right: Array) -> None:
@@ -153,7 +154,10 @@ class Cotangents:
         # Some contributions have batch axes and some are summed over them already: sum first, then add.
         parts = [numbers.unbroadcast(g, shape) for g in arrays]
         parts += [numbers.contract(left, right, shape) for left, right in _stacked(products, numbers)]
-        return total(parts) if parts else numbers.full(shape, 0.0)
+        if not parts:
+            return numbers.full(shape, 0.0)
+        g = total(sorted(parts, key=lambda part: math.prod(part.shape)))  # columns first
+        return g if tuple(g.shape) == shape else numbers.xp.broadcast_to(g, shape)
 
 
 def _stacked(products: Sequence[tuple[Array, Array]], numbers: Numbers) -> Sequence[tuple[Array, Array]]:

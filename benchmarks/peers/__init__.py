@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from peers.adapters import LoKr, LoRA, LycorisBypass, VeRA
 from peers.base import Peer
-from peers.native import Arrayfab, FastKron, Inline, OptEinsum
+from peers.native import Arrayfab, FastKron, Formed, Inline, OptEinsum
 from peers.operators import Cola, LinearOperator, PyLops
 from peers.pytorch import Compiled, Eager
 from peers.rpn import Tinybig
@@ -24,6 +24,7 @@ PEERS: tuple[Peer, ...] = (
     JaxByHand(),
     JaxEinsum(),
     Inline(),
+    Formed(),
     OptEinsum(),
     LinearOperator(),
     Cola(),

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import arrayfab
-from peers.base import Peer
+from expanded import formed
+from peers.base import NOT_OFFERED, Peer
 from workloads import Calls, Problem
 
 
@@ -71,6 +72,32 @@ class Inline(Peer):
         return Calls(forward, gradient if formula.gradient else None, "no gradient written inline")
 
 
+class Formed(Peer):
+    """Expanded data as an array, then W's factors one after the other, and the gradient by hand."""
+
+    name = "NumPy formed"
+    on_numpy = True
+    forms_matrix = True
+
+    def skips(self, workload):
+        return None if workload.is_expanded else NOT_OFFERED
+
+    def prepare(self, problem: Problem, device: str = "cpu") -> Calls:
+        expand, product = formed(problem.workload.kind)
+        (x,), w, g = problem.xs, problem.w, problem.g
+
+        def gradient():
+            K, pull = expand(x)
+            y, (grad_K,), grads = product(np, (K,), problem.named(w, {}), g)
+            return y, (pull(grad_K),), np.concatenate([grad.reshape(-1) for grad in grads])
+
+        def forward():
+            # Without a cotangent there is nothing to pull back.
+            return product(np, (expand(x).array,), problem.named(w, {}))
+
+        return Calls(forward, gradient)
+
+
 class OptEinsum(Peer):
     """One contraction for the value, one for the gradient of every operand; paths found beforehand."""
 
@@ -80,7 +107,7 @@ class OptEinsum(Peer):
     on_numpy = True
 
     def skips(self, workload):
-        return None if workload.formula.spec else "no einsum: a sigmoid is in the formula"
+        return None if workload.formula.spec else "the formula is no single einsum"
 
     def prepare(self, problem: Problem, device: str = "cpu") -> Calls:
         from opt_einsum import contract_expression

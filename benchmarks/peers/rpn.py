@@ -7,6 +7,7 @@ import sys
 import types
 from typing import Any
 
+from arrayfab.expansions import BSpline, RowNormalized, Taylor
 from peers.pytorch import TorchPeer
 from workloads import DenseMatrix
 
@@ -41,7 +42,15 @@ class Tinybig(TorchPeer):
     package = "tinybig"
     modules = ("torch", "tinybig")
     forms_matrix = True
-    differs = ("hm reconciliation", "lphm reconciliation", "dual lphm interdependence")
+    differs = (
+        *("hm reconciliation", "lphm reconciliation", "dual lphm interdependence"),
+        *(
+            f"{normalized}taylor {d}, {variant}"
+            for normalized in ("", "normalized ")
+            for d in (2, 3)
+            for variant in ("lphm", "dual lphm")
+        ),
+    )
 
     def load(self, module):
         if module != "tinybig" or "tinybig" in sys.modules:
@@ -67,6 +76,10 @@ class Tinybig(TorchPeer):
         row = w.detach().reshape(1, -1).requires_grad_(True)
         if isinstance(role, DenseMatrix):
             return lambda: module.forward(role.n, role.D, row), [row]
+        if problem.workload.is_expanded:
+            expand = expansion_of(self.load("tinybig"), problem.workload)
+            (x,), (n, D) = xs, problem.workload.matrix
+            return lambda: torch.matmul(expand(x), module.forward(n, D, row).T), [row]
         if problem.workload.kind.endswith("reconciliation"):
             (x,), (n, D) = xs, problem.workload.matrix
             return lambda: torch.matmul(x, module.forward(n, D, row).T), [row]
@@ -74,19 +87,24 @@ class Tinybig(TorchPeer):
         return lambda: module.forward(data, row), [row]
 
 
+RECONCILIATIONS = {
+    "low rank reconciliation": "lorr_reconciliation",
+    "adaption reconciliation": "random_matrix_adaption_reconciliation",
+    "hm reconciliation": "hm_reconciliation",
+    "lphm reconciliation": "lphm_reconciliation",
+    "dual lphm reconciliation": "dual_lphm_reconciliation",
+}
+
+
 def made(tinybig: Any, workload: Any) -> Any:
     """tinybig's object for a workload."""
-    fabrication, role, kind = workload.role.fabrication, workload.role, workload.kind
+    fabrication, role, kind = workload.fabrication, workload.role, workload.kind
     reconciliation, interdependence = tinybig.reconciliation, tinybig.interdependence
     sizes = {name: getattr(fabrication, name) for name in ("r", "p", "q") if hasattr(fabrication, name)}
-    if kind == "low rank reconciliation":
-        return reconciliation.lorr_reconciliation(**sizes)
-    if kind == "adaption reconciliation":
-        return reconciliation.random_matrix_adaption_reconciliation(**sizes)
-    if kind == "hm reconciliation":
-        return reconciliation.hm_reconciliation(**sizes)
-    if kind == "lphm reconciliation":
-        return reconciliation.lphm_reconciliation(**sizes)
+    if workload.is_expanded:
+        kind = f"{kind.rpartition(', ')[2].removeprefix('reshaped ')} reconciliation"
+    if kind in RECONCILIATIONS:
+        return getattr(reconciliation, RECONCILIATIONS[kind])(**sizes)
     if kind == "hypernet":
         return reconciliation.random_matrix_hypernet_reconciliation(
             r=fabrication.r, l=fabrication.l, hidden_dim=fabrication.hidden_dim
@@ -103,3 +121,16 @@ def made(tinybig: Any, workload: Any) -> Any:
     if kind == "dual lphm interdependence":
         return interdependence.dual_lphm_parameterized_interdependence(b=b, m=m, **sizes)
     return interdependence.parameterized_interdependence(b=b, m=m)
+
+
+def expansion_of(tinybig: Any, workload: Any) -> Any:
+    """κ of a workload, tinybig's layer normalisation after it where rows are normalised."""
+    expansion, after = workload.role.expansion, None
+    if isinstance(expansion, RowNormalized):
+        expansion, after = expansion.expansion, "layer_norm"
+    theirs = tinybig.expansion
+    if isinstance(expansion, Taylor):
+        return theirs.taylor_expansion(d=expansion.d, postprocess_functions=after)
+    if isinstance(expansion, BSpline):
+        return theirs.bspline_expansion(t=expansion.t, d=expansion.d, grid_range=expansion.grid_range)
+    return theirs.chebyshev_expansion(d=expansion.d)
