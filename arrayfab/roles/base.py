@@ -175,7 +175,8 @@ class Role(Ruled):
         plan = formula_of(self, holes, learns_x)
         held = {name: next(frozen) for name in plan.frozen}
         filled = {**plan.split(w, backend), **held, **data}
-        return plan, Numbers(backend, filled, w, sizes[0][0]), shaped
+        # A symbol stands for the rows of the formula, or else for leading axes of whatever length.
+        return plan, Numbers(backend, filled, w, sizes[0][0] if self.is_rowwise else None), shaped
 
 
 @Plans
