@@ -44,7 +44,7 @@ class Expansion(Formulated):
     def __post_init__(self):
         settle_sizes(self, *(each.name for each in fields(self) if each.type in _SIZES))
 
-    def formula(self, X: Structure) -> Structure:
+    def formula(self, X: Structure) -> Structure:  # type: ignore[override]
         """`expand`, with its shape checked."""
         K, expected = self.expand(X), (X.shape[0], self.num_features(X.shape[1]))
         if K.shape != expected:

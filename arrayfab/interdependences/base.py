@@ -80,16 +80,21 @@ class Interdependence(Formulated):
             )
         return A
 
-    def formula(self, X: Structure, Y: Structure | None = None) -> Structure:
+    def formula(self, X: Structure, Y: Structure | None = None) -> Structure:  # type: ignore[override]
         """``Y A``, or ``Aᵀ Y``, with the matrix that follows from ``X``; ``Y`` is ``X`` if left out."""
         A, Y = self.among(X), X if Y is None else Y
         return A.T @ Y if self.is_instance else Y @ A
+
+    @property
+    def coupled(self) -> CoupledInterdependence:
+        """The layer of ``[x, z]`` that acts on ``z`` by the dependences of ``x``."""
+        return CoupledInterdependence(self)
 
     def matrix(self, x: Array) -> Array:
         """The dense ``A`` for data ``x``."""
         x = _arrays.native(x)
         backend = _arrays.check_real_floating(str(self), "x", x)
-        X, numbers, _ = self._filled(backend, x, x)
+        (X,), numbers, _ = self._filled(backend, x, x)
         return self.among(X).dense(numbers)[0]
 
     def _check_inputs(self, shapes):
@@ -102,3 +107,40 @@ class Interdependence(Formulated):
             # Where every row is treated alike, any number of rows will do.
             if size is not None and not (name == "b" and self.is_rowwise) and shape[axis] != size:
                 raise ValueError(f"{self}: x must have {name}={size} along axis {axis}, got shape {shape}")
+
+
+@dataclass(frozen=True)
+class CoupledInterdependence(Formulated):
+    """``[x, z] → A(x)ᵀ z`` among instances, ``z A(x)`` among attributes: dependences of ``x`` act on ``z``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from arrayfab.interdependences import LinearKernel
+    >>> LinearKernel(interdependence_type="instance").coupled([np.ones((3, 2)), np.ones((3, 1))])
+    array([[6.],
+           [6.],
+           [6.]])
+    """
+
+    interdependence: Interdependence
+
+    is_rowwise = False
+
+    @property
+    def inputs(self):
+        return [None, None]
+
+    @property
+    def holds_arrays(self):  # type: ignore[override]
+        return self.interdependence.holds_arrays
+
+    def formula(self, X, Z):  # type: ignore[override]
+        return self.interdependence.formula(X, Z)
+
+    def _check_inputs(self, shapes):
+        x, z = shapes
+        self.interdependence._check_inputs([x])
+        axis, name = (-2, "rows") if self.interdependence.is_instance else (-1, "columns")
+        if len(x) < 2 or len(z) < 2 or z[axis] != x[axis]:
+            raise ValueError(f"{self}: z must have as many {name} as x, which has shape {x}, got shape {z}")
