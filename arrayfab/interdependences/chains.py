@@ -14,14 +14,14 @@ from arrayfab.fabrications.blueprint import settle_sizes
 from arrayfab.interdependences.base import Interdependence
 from arrayfab.interdependences.functions import Inverse, check_flags, settle_reals
 from arrayfab.interdependences.normalization import check_normalization, scales
-from arrayfab.structures import Constant, Diagonal, Map, Operator, Structure, chain
+from arrayfab.structures import Constant, Diagonal, Map, Operator, SquareAction, Structure, chain
 
 #: ``2^k / k!`` is below what float64 can tell from one, from here on.
 _TERMS = 32
 
 
 @dataclass(frozen=True)
-class BandSeries:
+class BandSeries(SquareAction):
     """``Σₖ cₖ Aᵏ`` for ``A = diag(r) B diag(c)``, where ``B`` is constant on three diagonals.
 
     The product takes two shifts for each power (W. G. Horner's scheme).
@@ -34,14 +34,6 @@ class BandSeries:
     normalization: str | None = None
     coefficients: tuple[float, ...] = (0.0, 1.0)
     is_transposed: bool = False
-
-    @property
-    def sizes(self):
-        return (self.n, self.n)
-
-    @property
-    def T(self):
-        return replace(self, is_transposed=not self.is_transposed)
 
     @property
     def times(self):
@@ -108,19 +100,11 @@ def _shifted(y, by, axis):
 
 
 @dataclass(frozen=True)
-class RunningSum:
+class RunningSum(SquareAction):
     """``yⱼ = Σ_{i≤j} xᵢ``: ones on and above the diagonal, the inverse of ``I`` less ones above it."""
 
     n: int
     is_transposed: bool = False
-
-    @property
-    def sizes(self):
-        return (self.n, self.n)
-
-    @property
-    def T(self):
-        return replace(self, is_transposed=not self.is_transposed)
 
     @property
     def times(self):

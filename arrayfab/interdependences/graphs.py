@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -15,7 +15,7 @@ from arrayfab.interdependences.base import Interdependence
 from arrayfab.interdependences.functions import check_flags, settle_reals
 from arrayfab.interdependences.links import Graph, Weights
 from arrayfab.interdependences.normalization import check_normalization, scales
-from arrayfab.structures import Operator
+from arrayfab.structures import Operator, SquareAction
 
 #: Of so many nodes at most a matrix is inverted that no series inverts.
 _LARGEST_INVERTED = 4096
@@ -24,7 +24,7 @@ _SLOWEST = 0.999
 
 
 @dataclass(frozen=True)
-class WeightSeries:
+class WeightSeries(SquareAction):
     """``Σₖ cₖ Aᵏ`` of a sparse ``A``, by one product for each power (W. G. Horner's scheme)."""
 
     weights: Weights
@@ -32,12 +32,8 @@ class WeightSeries:
     is_transposed: bool = False
 
     @property
-    def sizes(self):
-        return (self.weights.n, self.weights.n)
-
-    @property
-    def T(self):
-        return replace(self, is_transposed=not self.is_transposed)
+    def n(self):  # type: ignore[override]
+        return self.weights.n
 
     @property
     def times(self):
@@ -54,7 +50,7 @@ class WeightSeries:
 
 
 @dataclass(frozen=True)
-class PageRankSeries:
+class PageRankSeries(SquareAction):
     """``c (I − (1 − c) A)⁻¹``, by iterating ``y ← (1 − c) y A + x`` as often as the dtype can tell.
 
     ``rate`` bounds by what factor an error shrinks each time, but for a factor of ``spread`` once. The
@@ -68,12 +64,8 @@ class PageRankSeries:
     is_transposed: bool = False
 
     @property
-    def sizes(self):
-        return (self.weights.n, self.weights.n)
-
-    @property
-    def T(self):
-        return replace(self, is_transposed=not self.is_transposed)
+    def n(self):  # type: ignore[override]
+        return self.weights.n
 
     def _count(self, eps):
         return max(1, math.ceil(math.log(eps / (16 * self.spread)) / math.log(self.rate))) if self.rate else 1
@@ -91,7 +83,7 @@ class PageRankSeries:
 
 
 @dataclass(frozen=True)
-class Inverted:
+class Inverted(SquareAction):
     """``c (I − (1 − c) A)⁻¹`` as a matrix, inverted on the host in float64."""
 
     weights: Weights
@@ -99,12 +91,8 @@ class Inverted:
     is_transposed: bool = False
 
     @property
-    def sizes(self):
-        return (self.weights.n, self.weights.n)
-
-    @property
-    def T(self):
-        return replace(self, is_transposed=not self.is_transposed)
+    def n(self):  # type: ignore[override]
+        return self.weights.n
 
     @property
     def times(self):

@@ -20,7 +20,7 @@ from arrayfab.structures.leaves import Constant, Dense, Diagonal, Identity
 from arrayfab.structures.let import Let, let
 from arrayfab.structures.normalization import Centred, centred, normalized, row_mean, row_variance
 from arrayfab.structures.numbers import Cotangents, Numbers
-from arrayfab.structures.operators import Operator
+from arrayfab.structures.operators import Operator, SquareAction
 from arrayfab.structures.pairwise import Pairwise
 from arrayfab.structures.softmax import LogSoftmax
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
@@ -58,6 +58,7 @@ __all__ = [
     "SideBySide",
     "Sigmoid",
     "Span",
+    "SquareAction",
     "Streamed",
     "StreamedHadamard",
     "Structure",

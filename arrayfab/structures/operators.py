@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +29,21 @@ class Action(Protocol):
     @property
     def times(self) -> int:
         """About how many numbers are passed over for one vector."""
+
+
+class SquareAction:
+    """What actions of ``n × n`` matrices share. A subclass is a frozen dataclass with ``is_transposed``."""
+
+    n: int
+    is_transposed: bool
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return (self.n, self.n)
+
+    @property
+    def T(self):
+        return replace(self, is_transposed=not self.is_transposed)
 
 
 @dataclass(frozen=True)
