@@ -217,7 +217,7 @@ class Chi2(Densities):
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveChi2(Chi2):
-    """`Chi2` with one degree of freedom; ``D = m``."""
+    """`arrayfab.expansions.Chi2` with one degree of freedom; ``D = m``."""
 
     parameters: tuple[float, ...] = (1,)
 
