@@ -112,7 +112,8 @@ def data_shape(layer: Any, rows: int = 1, columns: int | None = None) -> Shape:
     if isinstance(inputs, list):
         dims = getattr(layer, "dims", (columns,) * len(inputs))
         return None if None in dims else [(rows, size) for size in dims]
-    b, m = getattr(layer, "b", None) or rows, getattr(layer, "m", None) or columns
+    known = (getattr(layer, name, None) for name in ("m", "D"))  # without an expansion they are the same
+    b, m = getattr(layer, "b", None) or rows, next(filter(None, known), columns)
     return None if m is None else (b, m)
 
 

@@ -411,6 +411,7 @@ def test_a_model_prints_as_a_table():
     assert f"{head.num_parameters():,} learned" in str(head)
     assert repr(model).startswith("Sequential(layers=(Head(")
     assert "\n" not in repr(model)
+    assert "1 × 3" in str(af.Sequential([af.Reconciliation(fabrication=af.Full(), n=2, D=3)]))
     for line in (str(af.Sequential([af.Pointwise("tanh")])), str(af.Parallel([Theirs(), Theirs()]))):
         assert "–" in line
 
