@@ -1,13 +1,17 @@
 PYTHON ?= python3
 RUN := .venv/bin/python
 
+# Every process of the suite multiplies on one thread, and JAX compiles its thousands of small programs, of which
+# most run once, quickly instead of well. A JAX that no longer knows the flag says so and stops.
+SUITE := OMP_NUM_THREADS=1 JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
+
 .PHONY: demo test floors bench lint docs dist
 
 demo: .venv/ready
 	$(RUN) -m arrayfab demo
 
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
+	$(SUITE) $(RUN) -m pytest -n auto
 
 # The suite on the lowest versions that pyproject.toml declares. scikit-learn's own checks are those of the
 # newest; what old versions of others say of newer ones is no error; and an old SciPy has to be asked for arrays
@@ -18,7 +22,7 @@ floors:
 	build/floors/bin/pip install --quiet uv
 	build/floors/bin/uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct \
 		--editable ".[demo,test]"
-	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 build/floors/bin/python -m pytest -n auto -W default::DeprecationWarning \
+	SCIPY_ARRAY_API=1 $(SUITE) build/floors/bin/python -m pytest -n auto -W default::DeprecationWarning \
 		-k "not scikit_learns_own_checks"
 
 bench: .venv/ready

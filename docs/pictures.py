@@ -1,7 +1,7 @@
-"""Draws the pictures of the fabrications' pages: ``python docs/pictures.py`` rewrites ``docs/pictures/``.
+"""Draws the pictures of fabrications and expansions: ``python docs/pictures.py`` rewrites ``docs/pictures/``.
 
-Each shows one real matrix beside the factors that it was fabricated from. Orange is positive, blue is
-negative, and zero lets the page shine through, so that the pictures are readable on light pages and on dark.
+Each shows one real matrix beside what it was made from, or functions of one number. Orange is positive, blue
+is negative, and zero lets the page shine through: the pictures are readable on light pages and on dark.
 """
 
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import arrayfab as fab
+from arrayfab import expansions as ex
 from arrayfab.frozen import Frozen
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -29,7 +30,41 @@ class Picture:
     cell: int = 11
 
 
-PICTURES = {
+@dataclass(frozen=True)
+class Curves:
+    """The functions of one attribute, for what the attribute runs through."""
+
+    expansion: ex.Functions
+    ends: tuple[float, float]
+    heights: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """Some rows of data beside what an expansion makes of them."""
+
+    expansion: ex.Expansion
+    columns: int
+    rows: int = 6
+    cell: int = 11
+    tile = None
+
+
+EXPANSIONS = {
+    "taylor": Expanded(ex.Taylor(d=2), 5),
+    "combinatorial": Expanded(ex.Combinatorial(d=3), 5),
+    "chebyshev": Curves(ex.Chebyshev(d=5), (-1.1, 1.1), (-1.5, 1.5)),
+    "fourier": Curves(ex.Fourier(N=3), (-10.0, 10.0), (-1.1, 1.1)),
+    "arc-hyperbolic": Curves(ex.ArcHyperbolic(), (-6.0, 6.0), (-0.1, 2.8)),
+    "bspline": Curves(ex.BSpline(), (-2.4, 2.4), (-0.05, 0.75)),
+    "gaussian-rbf": Curves(ex.GaussianRBF(num_interval=5, epsilon=2.0), (-2.0, 2.0), (-0.05, 1.05)),
+    "wavelets": Curves(ex.Ricker(s=2, t=2, a=2.0), (-7.0, 9.0), (-0.5, 1.0)),
+    "densities": Curves(ex.HybridProbabilistic(), (-4.0, 4.0), (-6.0, 1.0)),
+    "extended": Expanded(ex.Extended(expansions=[ex.Identity(), ex.Hermite(d=2), ex.Trigonometric()]), 4),
+    "group-max": Expanded(ex.GroupMax(groups=3), 12),
+}
+
+PICTURES: dict = EXPANSIONS | {
     "full": Picture(fab.Full(), (4, 6), [["W", "= reshape", "w"]]),
     "constant": Picture(fab.Constant(c=2.0), (5, 7), [["W", "= 2 ·", "1"]]),
     "eye": Picture(fab.Eye(), (5, 7), [["W", "= I"]]),
@@ -146,9 +181,17 @@ def label(name):
 
 def svg(picture):
     """The picture as the text of an SVG file."""
-    shown = panels(picture)
+    if isinstance(picture, Curves):
+        return _curves(picture)
+    if isinstance(picture, Expanded):
+        x = np.round(np.random.default_rng(4).uniform(-2, 2, (picture.rows, picture.columns)), 1)
+        return _drawn(picture, {"x": (x, ""), "κ(x)": (picture.expansion(x), "")}, [["x", "→", "κ(x)"]])
+    return _drawn(picture, panels(picture), picture.lines)
+
+
+def _drawn(picture, shown, lines):
     parts, right, top = [], 0.0, GAP
-    for line in picture.lines:
+    for line in lines:
         height = picture.cell * max(shown[token][0].shape[0] for token in line if token in shown)
         x = GAP if line[0] in shown else GAP + INDENT
         for token in line:
@@ -160,11 +203,37 @@ def svg(picture):
             parts += drawn
             x += width + GAP
         right, top = max(right, x), top + height + CAPTION + GAP
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{right:.0f}" height="{top:.0f}" '
+    return _file(right, top, parts)
+
+
+def _file(width, height, parts):
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
     head += (
-        f'viewBox="0 0 {right:.0f} {top:.0f}" font-family="sans-serif" fill="{GREY}" text-anchor="middle">'
+        f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif" fill="{GREY}" text-anchor="middle">'
     )
     return "\n".join([head, *parts, "</svg>", ""])
+
+
+def _curves(picture, width=560, tall=200):
+    """Functions of one number as lines, in colours from one end to the other."""
+    (start, stop), (low, high) = picture.ends, picture.heights
+
+    def at(x, y):
+        return GAP + width * (x - start) / (stop - start), GAP + tall * (high - y) / (high - low)
+
+    x = np.linspace(start, stop, 281)
+    curves = picture.expansion(x[:, None]).T
+    zero = at(start, 0.0)[1]
+    parts = [f'<path stroke="{GREY}" stroke-width="0.5" d="M{GAP} {zero:.1f}h{width}"/>']
+    for k, y in enumerate(curves):
+        inside = [f"{across:.1f} {down:.1f}" for across, down in map(at, x, np.clip(y, low, high))]
+        colour = f"hsl({30 + 190 * k / max(len(curves) - 1, 1):.0f} 85% 45%)"
+        parts.append(f'<path fill="none" stroke="{colour}" stroke-width="1.8" d="M{"L".join(inside)}"/>')
+    for place, anchor in ((start, "start"), (stop, "end")):
+        across = at(place, 0.0)[0]
+        text = _text(across, GAP + tall + 16, f"{place:g}", 11)
+        parts.append(text.replace("<text", f'<text text-anchor="{anchor}"'))
+    return _file(width + 2 * GAP, tall + GAP + 24, parts)
 
 
 def _panel(token, values, kind, x, top, height, picture):

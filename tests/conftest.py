@@ -1,5 +1,7 @@
 """The namespace fixture and the profile of the property tests."""
 
+import gc
+
 import pytest
 from hypothesis import HealthCheck, settings
 from namespaces import ENTRIES
@@ -12,6 +14,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("arrayfab")
+
+
+def pytest_collection_finish():
+    """The garbage collector then leaves alone what lives until the end: the tests, and what they import."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

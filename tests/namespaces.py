@@ -58,6 +58,14 @@ class Namespace:
     def to_numpy(self, array) -> np.ndarray:
         return _arrays.to_host(array)
 
+    def all_to_numpy(self, arrays) -> list[np.ndarray]:
+        """Several arrays at once: what they have in common Dask then computes once."""
+        if self.known_as == "dask":
+            import dask
+
+            return list(dask.compute(*arrays))
+        return [self.to_numpy(array) for array in arrays]
+
     def owns(self, array) -> bool:
         return self._home.owns(array)
 

@@ -18,7 +18,7 @@ class Powers(Functions):
     """``x`` and ``x²``, in either layout."""
 
     by_attribute: bool = False
-    count, degree, has_whole_coefficients = 2, 2, True
+    count, degree, has_short_coefficients = 2, 2, True
 
     @property
     def is_attribute_major(self):
@@ -33,6 +33,20 @@ class Powers(Functions):
     def reference(self, x):
         each = np.stack([x, x**2], axis=-1 if self.by_attribute else -2)
         return each.reshape(*x.shape[:-1], 2 * x.shape[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Halves(Expansion):
+    """``x / 2``."""
+
+    def num_features(self, m):
+        return m
+
+    def expand(self, X):
+        return 0.5 * X
+
+    def reference(self, x):
+        return x / 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from types import ModuleType
 import pytest
 
 import arrayfab
+from arrayfab import expansions
 from arrayfab.catalogue import VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -48,3 +49,9 @@ def test_every_fabrication_has_its_page():
     titles = {text.splitlines()[0].removeprefix("# ") for text in pages}
     assert {type(variant).__name__ for variant in VARIANTS.values()} <= titles
     assert all(hasattr(arrayfab, title) for title in titles - {"Fabrications", "Sums and multiples"})
+
+
+def test_every_expansion_has_its_page():
+    pages = [page.read_text(encoding="utf-8") for page in (DOCS / "expansions").glob("*.md")]
+    named = set(re.findall(r"`(\w+)", "\n".join(pages)))
+    assert set(expansions.__all__) - {"Expansion", "Functions", "RowNormalized"} <= named

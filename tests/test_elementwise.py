@@ -47,7 +47,7 @@ def assert_near(actual, exact, x):
     What is smaller than a normal number may be zero, and what is larger than the largest is infinite.
     """
     info = np.finfo(actual.dtype)
-    with mpmath.workdps(400):
+    with mpmath.workdps(60):
         expected = np.asarray([float(exact(mpmath.mpf(float(each)))) for each in x])
     with np.errstate(over="ignore"):
         expected = expected.astype(actual.dtype).astype(float)

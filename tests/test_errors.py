@@ -69,11 +69,11 @@ VALUES = {
     ),
     "indivisible p": (
         lambda: af.Hypercomplex(p=4, q=2).num_parameters(6, 4),
-        "Hypercomplex(p=4, q=2): p=4 does not divide n=6",
+        "Hypercomplex(p=4, q=2, arrangement='kronecker'): p=4 does not divide n=6",
     ),
     "indivisible q": (
         lambda: af.DualLPHM(p=2, q=3, r=2).num_parameters(6, 4),
-        "DualLPHM(p=2, q=3, r=2): q=3 does not divide D=4",
+        "DualLPHM(p=2, q=3, arrangement='kronecker', r=2): q=3 does not divide D=4",
     ),
     "indivisible padding": (
         lambda: af.DuplicatedPadding(p=2, q=3).num_parameters(6, 4),

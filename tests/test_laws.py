@@ -1,7 +1,7 @@
 """Every built-in fabrication, expansion, role and structured matrix obeys every law of `arrayfab.testing`."""
 
 import pytest
-from own_expansions import Angles, Powers, Standardized, Waves
+from own_expansions import Angles, Halves, Powers, Standardized, Waves
 
 import arrayfab as af
 from arrayfab.catalogue import EXPANSIONS, VARIANTS
@@ -78,7 +78,7 @@ def test_roles(check):
     check()
 
 
-OWN = [Powers(), Powers(by_attribute=True), Waves(), Angles(), Standardized()]
+OWN = [Powers(), Powers(by_attribute=True), Halves(), Waves(), Angles(), Standardized()]
 
 
 @parametrize_with_checks([*EXPANSIONS.values(), *OWN], namespaces=["numpy"], max_examples=5)

@@ -12,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arrayfab import _arrays
+from arrayfab.expansions import GroupProduct
 from arrayfab.structures import (
     Constant,
     Correlated,
     Cotangents,
     Dense,
     Diagonal,
+    Gather,
+    Groupwise,
     Identity,
     Map,
     Numbers,
@@ -51,6 +54,7 @@ def tiles_and_runs(request):
 
 KINDS = ["product", "sum", "scaled", "T", "kron", "entrywise", "reshaped"]
 KINDS += ["face", "khatri_rao", "expanded times", "beside", "diagonal", "mapped", "toeplitz"]
+KINDS += ["gathered", "grouped"]
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,15 @@ class Formula:
             basis = Powers(self.draw(st.booleans()))
             A, a = self.build(n, D // 2, depth - 1)
             return Map(basis, A), lambda h: powers(a(h), basis.is_attribute_major)
+        if kind == "gathered":
+            k = self.draw(st.integers(1, 4))
+            index = self.draw(st.lists(st.integers(0, k - 1), min_size=D, max_size=D))
+            A, a = self.build(n, k, depth - 1)
+            return A @ Gather(tuple(index), k), lambda h: a(h)[:, index]
+        if kind == "grouped":
+            k = self.draw(st.integers(1, 3))
+            A, a = self.build(n, D * k, depth - 1)
+            return Groupwise(GroupProduct(), A, D), lambda h: np.prod(a(h).reshape(n, D, k), axis=-1)
         if kind == "product":
             k = self.draw(st.integers(1, 4))
             (A, a), (B, b) = self.build(n, k, depth - 1), self.build(k, D, depth - 1)
@@ -181,9 +194,15 @@ class Formula:
         """A product of a face-splitting product and what fits its two sides."""
         m, k = (self.draw(st.integers(1, 3)) for _ in range(2))
         (A, a), (B, b) = self.build(n, m, depth), self.build(n, k, depth)
-        kinds = self.draw(st.lists(st.sampled_from(["kron", "khatri_rao"]), min_size=1, max_size=2))
+        names = st.sampled_from(["kron", "khatri_rao", "streamed"])
+        kinds = self.draw(st.lists(names, min_size=1, max_size=2))
         terms = []
         for kind in kinds:
+            if kind == "streamed":
+                name, held = f"s{len(self.shapes)}", (m * k, D)
+                self.shapes[name], self.learned[name] = held, False
+                terms.append((Streamed(name, held), lambda h, name=name: h[name]))
+                continue
             q = self.draw(factor(D)) if kind == "kron" else D
             t = D // q if kind == "kron" else D
             (P, p), (Q, r) = self.build(m, q, depth), self.build(k, t, depth)
@@ -420,6 +439,25 @@ def test_contributions_with_and_without_batch_axes_add_up():
     assert_equal(cotangents.take("v", (3, 1)), np.full((3, 1), 2 * (4.0 + 2.0)))
 
 
+def test_a_selection_of_columns_and_its_transpose():
+    S = Gather((2, 0, 2, 2), 3)
+    dense = np.asarray([[0.0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 1]])
+    numbers = numbers_of()
+    x, z = integers(1, 5, 3), integers(2, 4, 5)
+    for structure, expected in ((S, dense), (S.T, dense.T)):
+        assert_equal(structure.dense(numbers)[0], expected)
+        left, right = (x, z) if structure is S else (z.T, x.T)
+        for product, data, value, slope in (
+            (structure.rows, left, left @ expected, lambda g, expected=expected: g @ expected.T),
+            (structure.cols, right, expected @ right, lambda g, expected=expected: expected.T @ g),
+        ):
+            y, pullback = product(data, numbers)
+            assert_equal(y, value)
+            u = integers(3, *y.shape)
+            assert_equal(pullback(u, Cotangents(numbers)), slope(u))
+    assert S @ Gather((3, 1), 4) == Gather((2, 0), 3)
+
+
 @settings(max_examples=30)
 @given(st.data())
 def test_a_toeplitz_matrix_by_transforms_equals_its_dense_form(data):
@@ -446,6 +484,7 @@ def test_a_toeplitz_matrix_by_transforms_equals_its_dense_form(data):
 
 
 MISFITS = {
+    "Gather": lambda: Gather((0, 3), 3),
     "Toeplitz": lambda: Toeplitz(Dense("h", (1, 3)), 2, 2, 2),
     "hadamard": lambda: hadamard(Dense("A", (2, 3)), Dense("v", (1, 3))),
     "reshaped": lambda: reshaped(Dense("A", (2, 3)), (5, 1)),

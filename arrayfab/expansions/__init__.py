@@ -2,7 +2,7 @@
 
 from arrayfab.expansions.base import Expansion, Functions
 from arrayfab.expansions.basic import Identity, Linear, Reciprocal
-from arrayfab.expansions.combinatorial import Combinatorial, CombinatorialNormal
+from arrayfab.expansions.combinatorial import Choices, Combinatorial, CombinatorialNormal
 from arrayfab.expansions.compositions import Extended, Nested
 from arrayfab.expansions.compressions import (
     GroupMax,
@@ -61,6 +61,7 @@ __all__ = [
     "Cauchy",
     "Chebyshev",
     "Chi2",
+    "Choices",
     "Combinatorial",
     "CombinatorialNormal",
     "DoG",

@@ -33,7 +33,7 @@ class Expansion(Parameterless):
     array([2., 3., 4., 6., 6., 9.])
     """
 
-    #: Between these all features are finite numbers.
+    #: An interval in which all features are smooth. Tests take their data from well inside it.
     domain = (-math.inf, math.inf)
 
     def num_features(self, m: int) -> int:
@@ -132,8 +132,8 @@ class Functions(Expansion):
         return None
 
     @property
-    def has_whole_coefficients(self) -> bool:
-        """Whether all functions are polynomials that are computed from whole numbers without rounding."""
+    def has_short_coefficients(self) -> bool:
+        """Whether all functions are polynomials with whole numbers, halves or quarters for coefficients."""
         return False
 
     def values(self, xp, x):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from arrayfab.expansions.base import Expansion, Functions, check
@@ -40,6 +41,7 @@ class Reciprocal(Functions):
 
     eps: float = 1e-6
     count = 1
+    domain = (0.0, math.inf)
 
     def __post_init__(self):
         super().__post_init__()

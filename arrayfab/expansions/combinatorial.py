@@ -36,6 +36,24 @@ class _OfTuples(Expansion):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Choices(Expansion):
+    """``x_{i₁}, …, x_{i_r}`` side by side for ``i₁ < … < i_r`` and ``r = 1 … d``; ``D = Σ r C(m, r)``.
+
+    The choices of one attribute come first, then those of two in lexicographic order, and so on.
+    """
+
+    d: int = 2
+
+    def num_features(self, m):
+        return sum(r * math.comb(m, r) for r in range(1, self.d + 1))
+
+    def expand(self, X):
+        m = X.shape[1]
+        chosen = (combinations(range(m), r) for r in range(1, min(self.d, m) + 1))
+        return X @ Gather(tuple(i for tuples in chosen for each in tuples for i in each), m)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Combinatorial(_OfTuples):
     """``x_{i₁} ⋯ x_{i_r}`` for ``i₁ < … < i_r`` and ``r = 1 … d``; ``D = C(m, 1) + … + C(m, d)``.
 
@@ -50,7 +68,8 @@ class Combinatorial(_OfTuples):
 class CombinatorialNormal(_OfTuples):
     """The log density ``−(x_{i₁}² + … + x_{i_r}² + r log 2π) / 2`` of several standard normal numbers.
 
-    For ``i₁ < … < i_r`` and ``r = 1 … d``, in the order of `Combinatorial`; ``D = C(m, 1) + … + C(m, d)``.
+    For ``i₁ < … < i_r`` and ``r = 1 … d``, in the order of `arrayfab.expansions.Combinatorial`;
+    ``D = C(m, 1) + … + C(m, d)``.
     """
 
     def expand(self, X):

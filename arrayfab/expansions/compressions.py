@@ -60,8 +60,9 @@ class GroupMean(Grouped):
 
 def _shares(xp, z, chosen):
     """One, shared out among the numbers that are equal to the chosen one."""
-    is_chosen = xp.astype(z == chosen[..., None], z.dtype)
-    return is_chosen / xp.maximum(xp.sum(is_chosen, axis=-1, keepdims=True), xp.ones_like(chosen[..., None]))
+    one = xp.ones_like(z)
+    is_chosen = xp.where(z == chosen[..., None], one, xp.zeros_like(z))
+    return is_chosen / xp.maximum(xp.sum(is_chosen, axis=-1, keepdims=True), one)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,7 +151,7 @@ class Normal(Densities):
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveNormal(Normal):
-    """`Normal` with the standard normal density; ``D = m``."""
+    """`arrayfab.expansions.Normal` with the standard normal density; ``D = m``."""
 
     parameters: tuple[Pair, ...] = ((0, 1),)
 
@@ -166,7 +166,7 @@ class Cauchy(Densities):
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveCauchy(Cauchy):
-    """`Cauchy` with the standard density; ``D = m``."""
+    """`arrayfab.expansions.Cauchy` with the standard density; ``D = m``."""
 
     parameters: tuple[Pair, ...] = ((0, 1),)
 
@@ -181,7 +181,7 @@ class Laplace(Densities):
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveLaplace(Laplace):
-    """`Laplace` with the standard density; ``D = m``."""
+    """`arrayfab.expansions.Laplace` with the standard density; ``D = m``."""
 
     parameters: tuple[Pair, ...] = ((0, 1),)
 
@@ -199,14 +199,14 @@ class Gamma(Densities):
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveGamma(Gamma):
-    """`Gamma` of shape ½ and rate 1; ``D = m``."""
+    """`arrayfab.expansions.Gamma` of shape ½ and rate 1; ``D = m``."""
 
     parameters: tuple[Pair, ...] = ((0.5, 1),)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chi2(Densities):
-    """The ``χ²`` densities, those of `Gamma` with shape ``k/2`` and rate ½; ``D = 2 m``.
+    """The ``χ²`` densities, those of `arrayfab.expansions.Gamma` with shape ``k/2`` and rate ½; ``D = 2 m``.
 
     They are taken of ``v = σ(x) + 0.001``, as in tinybig's code.
     """
@@ -232,7 +232,7 @@ class Exponential(Densities):
 
 @dataclass(frozen=True, kw_only=True)
 class NaiveExponential(Exponential):
-    """`Exponential` with ``λ = ½``; ``D = m``."""
+    """`arrayfab.expansions.Exponential` with ``λ = ½``; ``D = m``."""
 
     parameters: tuple[float, ...] = (0.5,)
 

@@ -37,6 +37,10 @@ class Polynomials(Functions):
         return self.d
 
     @property
+    def has_short_coefficients(self):
+        return self.degree is not None
+
+    @property
     def degree(self):
         """The largest degree, where the coefficients are short binary fractions."""
         is_short = all(float(16 * c).is_integer() for n in range(1, self.d + 1) for c in self.step(n))

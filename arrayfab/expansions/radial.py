@@ -14,27 +14,33 @@ _FAR = 40.0
 class RadialBasis(Functions):
     """A bell at each of ``num_interval`` points from end to end of ``base_range``; ``D = m · num_interval``.
 
-    All functions of one attribute stand together.
+    All functions of one attribute stand together. ``points``, where they are given, are these points.
     """
 
     base_range: tuple[float, float] = (-1.0, 1.0)
     num_interval: int = 10
     epsilon: float = 1.0
+    points: tuple[float, ...] | None = None
     is_attribute_major = True
 
     def __post_init__(self):
         super().__post_init__()
-        settle_tuples(self, "base_range")
+        settle_tuples(self, "base_range", "points")
+        count = self.num_interval if self.points is None else len(self.points)
+        check(self, count == self.num_interval, f"points must be num_interval={self.num_interval} numbers")
         check(self, self.epsilon > 0, "epsilon must be positive")
 
     @property
     def count(self):
         return self.num_interval
 
-    def _distances(self, x):
+    def _centres(self):
         (low, high), steps = self.base_range, max(self.num_interval - 1, 1)
-        for k in range(self.num_interval):
-            yield self.epsilon * (x - (low * (steps - k) + high * k) / steps)
+        return [(low * (steps - k) + high * k) / steps for k in range(self.num_interval)]
+
+    def _distances(self, x):
+        for centre in self._centres() if self.points is None else self.points:
+            yield self.epsilon * (x - centre)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,7 @@ class Trigonometric(Listed):
     """``sin x, cos x, tan x``, function by function; ``D = 3 m``."""
 
     functions = (FUNCTIONS["sin"], FUNCTIONS["cos"], FUNCTIONS["tan"])
+    domain = (-1.5, 1.5)
 
 
 @dataclass(frozen=True, kw_only=True)

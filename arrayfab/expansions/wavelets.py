@@ -157,7 +157,7 @@ class Meyer(Wavelets):
     # With v = |4x/3| it is 4/(3π) times f = (sin(πv/2) + v cos πv) / (v (1 − v²)). Two forms of f have no
     # difference of near numbers where they serve; in the second, e = 1 − v:
     #   ((π/2) sinc(πv/2) + cos πv) / (1 − v²)                 below ½,
-    #   ((π/2) sin(3πe/4) sinc(πe/4) + cos πe) / (1 + v)       above.
+    #   ((π/2) sin(3πe/4) sinc(πe/4) + cos πe) / (v (1 + v))   above.
     def _forms(self, xp, x):
         v = xp.abs((4.0 / 3.0) * x)
         half = xp.full_like(v, 0.5)
@@ -171,7 +171,7 @@ class Meyer(Wavelets):
     def _outer(self, xp, v):
         e = math.pi * (1.0 - v)
         above = (0.5 * math.pi) * xp.sin(0.75 * e) * SINC.value(xp, 0.25 * e) + xp.cos(e)
-        return above / (1.0 + v)
+        return above / (v * (1.0 + v))
 
     def wave(self, xp, x):
         is_inner, inner, outer = self._forms(xp, x)
@@ -185,7 +185,7 @@ class Meyer(Wavelets):
         sine, sinc = xp.sin(0.75 * e), SINC.value(xp, 0.25 * e)
         turned = 0.75 * xp.cos(0.75 * e) * sinc + 0.25 * sine * SINC.slope(xp, 0.25 * e)
         turned = math.pi * xp.sin(e) - 0.5 * math.pi**2 * turned
-        outer = (turned - self._outer(xp, w)) / (1.0 + w)
+        outer = (turned - (1.0 + 2.0 * w) * self._outer(xp, w)) / (w * (1.0 + w))
         return 16.0 / (9.0 * math.pi) * xp.sign(x) * xp.where(is_inner, inner, outer)
 
 
@@ -202,9 +202,10 @@ class BetaWavelet(Wavelets):
 
     @property
     def _height(self):
-        return math.exp(
-            math.lgamma(self.alpha + self.beta) - math.lgamma(self.alpha) - math.lgamma(self.beta)
-        )
+        of_sum, *others = self.alpha + self.beta, self.alpha, self.beta
+        if of_sum < 100:
+            return math.gamma(of_sum) / math.prod(map(math.gamma, others))
+        return math.exp(math.lgamma(of_sum) - sum(map(math.lgamma, others)))
 
     def _within(self, xp, x, y, is_inside):
         outside = xp.where(x == x, xp.zeros_like(x), x)  # where x is no number, so is this

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING
 
-from arrayfab import composition, expansions, fabrications, plain, roles
+from arrayfab import composition, expansions, fabrications, interdependences, plain, roles
 from arrayfab.fabrications import Fabrication
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _BUILT_IN = {
     for cls in (
         *(getattr(fabrications, name) for name in fabrications.__all__),
         *(getattr(expansions, name) for name in expansions.__all__),
+        *(getattr(interdependences, name) for name in interdependences.__all__),
         roles.Reconciliation,
         roles.ParameterizedInterdependence,
         roles.BilinearInterdependence,
@@ -35,7 +36,14 @@ _BUILT_IN = {
         plain.Pointwise,
         plain.Reshape,
     )
-    if cls not in (Fabrication, expansions.Expansion, expansions.Functions)
+    if cls
+    not in (
+        Fabrication,
+        expansions.Expansion,
+        expansions.Functions,
+        interdependences.Interdependence,
+        interdependences.GridInterdependence,
+    )
 }
 
 

@@ -20,7 +20,8 @@ from arrayfab._arrays import Array
 from arrayfab.io.configuration import short
 from arrayfab.io.tensors import check_finite, place_on, read_tensors
 from arrayfab.roles import Reconciliation, Role
-from arrayfab.tinybig.roles import InRole
+from arrayfab.tinybig._fabrication import frozen_names
+from arrayfab.tinybig._roles import InRole
 
 # The functions of which arrayfab computes what tinybig does, by its arrangement where there are two.
 _BY_KRONECKER = ("hm", "lphm", "dual_lphm")
@@ -107,7 +108,7 @@ def _entry(key: str, function: Any, state: Mapping[str, Array], where: tuple) ->
         raise ValueError(f"{key}: functions must hold {wanted} for {type(function).__name__}")
     psi = ours._fabrication() if is_role else ours
     source = psi if "net" in psi._order else getattr(function, "parameter_fabrication", function)
-    frozen = {name: _frozen(key, name, source, state) for name in door.frozen_names(psi._made_of)}
+    frozen = {name: _frozen(key, name, source, state) for name in frozen_names(psi._made_of)}
     w, bias = _vector(key, state, *shape[:1])
     xp, dtype, device = where
     place = partial(place_on, np.result_type(w, *frozen.values()), xp, dtype, device)

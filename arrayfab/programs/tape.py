@@ -321,5 +321,5 @@ class Traced:
     __pow__, __neg__ = _operator("{} ** {}"), _operator("-{}")
     __eq__ = _operator("{} == {}")
     __lt__, __gt__ = _operator("{} < {}"), _operator("{} > {}")
-    __ge__, __and__ = _operator("{} >= {}"), _operator("{} & {}")
+    __le__, __ge__, __and__ = _operator("{} <= {}"), _operator("{} >= {}"), _operator("{} & {}")
     __hash__ = None  # type: ignore[assignment]

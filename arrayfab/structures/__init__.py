@@ -10,17 +10,23 @@ from arrayfab.structures.beside import SideBySide, side_by_side
 from arrayfab.structures.chain import Chain, chain
 from arrayfab.structures.correlation import Correlated
 from arrayfab.structures.elementwise import Basis, Map, Sigmoid
+from arrayfab.structures.expanded_stream import ExpandedStream
 from arrayfab.structures.facesplitting import FaceSplitting, face, khatri_rao
 from arrayfab.structures.formed import Hadamard, Reshaped, ThroughDense, hadamard, reshaped
 from arrayfab.structures.gather import Gather
 from arrayfab.structures.groupwise import Groupwise, Reduction, sums_of_groups
 from arrayfab.structures.kronecker import Kronecker, kron
 from arrayfab.structures.leaves import Constant, Dense, Diagonal, Identity
+from arrayfab.structures.let import Let, let
 from arrayfab.structures.normalization import Centred, centred, normalized, row_mean, row_variance
 from arrayfab.structures.numbers import Cotangents, Numbers
+from arrayfab.structures.operators import Operator
+from arrayfab.structures.pairwise import Pairwise
+from arrayfab.structures.softmax import LogSoftmax
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
 from arrayfab.structures.sums import EveryRow, Sum, add
 from arrayfab.structures.toeplitz import Toeplitz
+from arrayfab.structures.unit import UnitRows
 
 __all__ = [
     "Basis",
@@ -33,15 +39,20 @@ __all__ = [
     "Dense",
     "Diagonal",
     "EveryRow",
+    "ExpandedStream",
     "FaceSplitting",
     "Gather",
     "Groupwise",
     "Hadamard",
     "Identity",
     "Kronecker",
+    "Let",
+    "LogSoftmax",
     "Map",
     "Multilinear",
     "Numbers",
+    "Operator",
+    "Pairwise",
     "Reduction",
     "Reshaped",
     "SideBySide",
@@ -53,6 +64,7 @@ __all__ = [
     "Sum",
     "ThroughDense",
     "Toeplitz",
+    "UnitRows",
     "add",
     "centred",
     "chain",
@@ -60,6 +72,7 @@ __all__ = [
     "hadamard",
     "khatri_rao",
     "kron",
+    "let",
     "normalized",
     "reshaped",
     "row_mean",

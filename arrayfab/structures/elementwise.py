@@ -21,9 +21,9 @@ from arrayfab.structures.numbers import total
 class Basis(Protocol):
     """Functions ``f₁ … f_K`` of one number, with their derivatives. It is hashable.
 
-    In a row of results either the values of one function stand together, or those of one attribute. One that
-    says that it ``has_whole_coefficients``, and so gives whole numbers for whole ones, is tested with ``==``.
-    One with a method ``pulled(xp, x, gs)``, for ``Σ gₖ fₖ'(x)``, is asked for that in place of slopes.
+    In a row of results either the values of one function stand together, or those of one attribute. A
+    polynomial one that says that it ``has_short_coefficients`` is tested with ``==``. One with a method
+    ``pulled(xp, x, gs)``, for ``Σ gₖ fₖ'(x)``, is asked for that in place of slopes.
     """
 
     @property
@@ -64,8 +64,8 @@ class Slopes:
         return self.basis.degree and self.basis.degree - 1
 
     @property
-    def has_whole_coefficients(self):
-        return getattr(self.basis, "has_whole_coefficients", False)
+    def has_short_coefficients(self):
+        return getattr(self.basis, "has_short_coefficients", False)
 
     def values(self, xp, x):
         return self.basis.slopes(xp, x)

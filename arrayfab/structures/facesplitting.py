@@ -102,7 +102,7 @@ class FaceSplitting(Multilinear):
         reshape, mT = numbers.reshape, numbers.mT
         a, b, pull = self._formed(numbers)
         (rows, m), k, c = a.shape[-2:], b.shape[-1], x.shape[-1]
-        M = reshape(mT(x), (*x.shape[:-2], c * m, k))
+        M = _below_each_other(mT(x), m, k, numbers)
         t = numbers.matmul(b, mT(M))
         t = reshape(t, (*t.shape[:-2], rows, c, m))
         y = t @ a[..., None]
@@ -119,7 +119,7 @@ class FaceSplitting(Multilinear):
             if not need_x:
                 return None
             g = numbers.matmul_tn(gt, b)
-            return mT(reshape(g, (*g.shape[:-2], c, m * k)))
+            return mT(_in_rows(g, c, m, k, numbers))
 
         return reshape(y, y.shape[:-1]), face_cols_pullback
 
@@ -150,13 +150,13 @@ class FaceSplitting(Multilinear):
         y = numbers.matmul(z, b)
 
         def face_rows_pullback(gy, cotangents, need_x=True):
-            gy = reshape(gy, (*gy.shape[:-2], c * m, k))
+            gy = _below_each_other(gy, m, k, numbers)
             gz = numbers.matmul_nt(gy, b)
             gz = reshape(gz, (*gz.shape[:-2], c, m, rows))
             pull(lambda: mT(numbers.sum(gz * xs, axis=-3)), lambda: numbers.matmul_tn(z, gy), cotangents)
             return numbers.sum(gz * aT, axis=-2) if need_x else None
 
-        return reshape(y, (*y.shape[:-2], c, m * k)), face_rows_pullback
+        return _in_rows(y, c, m, k, numbers), face_rows_pullback
 
     def dense(self, numbers):
         # With a row of the cotangent seen as a matrix G ∈ R^{m×k}:  gx = G y  and  gy = xᵀ G.
@@ -192,6 +192,17 @@ class FaceSplitting(Multilinear):
 
     def mean_square(self, variance):
         return self.left.mean_square(variance) * self.right.mean_square(variance)
+
+
+# Matrices m × k, which lie in rows, one below the other, and back again. In two steps, which Dask can take.
+def _below_each_other(M, m, k, numbers):
+    *lead, c, _ = M.shape
+    return numbers.reshape(numbers.reshape(M, (*lead, c, m, k)), (*lead, c * m, k))
+
+
+def _in_rows(M, c, m, k, numbers):
+    lead = M.shape[:-2]
+    return numbers.reshape(numbers.reshape(M, (*lead, c, m, k)), (*lead, c, m * k))
 
 
 def _fits(expanded: FaceSplitting, left: Structure, right: Structure) -> bool:
@@ -230,8 +241,8 @@ def _times_sum(expanded, factor):
 
 
 @PRODUCTS.of_types(Sum, Kronecker)
-def _sum_times(total, factor):
-    """``Σ Mᵢ (A ⊗ B)``, each by itself where one of them is expanded so that a rule applies."""
+def distributed(total: Sum, factor: Structure) -> Structure | None:
+    """``Σ Mᵢ F``, each by itself where one of them is expanded so that a rule applies."""
     if not any(isinstance(term, FaceSplitting) and PRODUCTS.of(term, factor) for term in total.terms):
         return None
     return add(*(chain(term, factor) for term in total.terms))

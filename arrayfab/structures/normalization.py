@@ -73,8 +73,8 @@ def row_variance(matrix: Structure) -> Structure:
     """The mean square of what is left of every row without its mean, as a column."""
     if isinstance(matrix, FaceSplitting):
         left, right = matrix.children
-        within = hadamard(row_mean_square(left), row_variance(right))
-        return add(within, hadamard(row_variance(left), Map(SQUARE, row_mean(right))))
+        from_right = hadamard(row_mean_square(left), row_variance(right))
+        return add(from_right, hadamard(row_variance(left), Map(SQUARE, row_mean(right))))
     if isinstance(matrix, SideBySide):
         # The variance within the parts, and that between them.
         parts = [(share, part, _off_mean(matrix, part)) for share, part in _shares(matrix)]

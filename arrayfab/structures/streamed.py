@@ -106,12 +106,13 @@ class ByRows(Structure):
         return numbers.xp.concat(tiles, axis=-2), by_rows_dense_pullback
 
     @cached_property
-    def _tiles_cost(self):
+    def drawing_cost(self) -> Cost:
+        """What it takes to make all rows once."""
         draws = Cost(moved=_DRAW * self.shape[0] * self._row_draws)
         return sum((child.dense_cost for child in self.children[:1]), draws)
 
     def rows_cost(self, rows):
-        return self._tiles_cost + Cost(multiplies=rows * self.shape[0] * self.shape[1])
+        return self.drawing_cost + Cost(multiplies=rows * self.shape[0] * self.shape[1])
 
     def cols_cost(self, cols):
         return self.rows_cost(cols)
@@ -119,7 +120,7 @@ class ByRows(Structure):
     @property
     def dense_cost(self):
         # Twice, so that no association prefers to form what was not to be held.
-        return self._tiles_cost + self._tiles_cost
+        return self.drawing_cost + self.drawing_cost
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,8 @@ class Span(ByRows, Multilinear):
         return self.shape[1] * self.basis.shape[1]
 
     @cached_property
-    def _tiles_cost(self):
-        return super()._tiles_cost + Cost(multiplies=self.shape[0] * self._row_draws)
+    def drawing_cost(self):
+        return super().drawing_cost + Cost(multiplies=self.shape[0] * self._row_draws)
 
     def _tile(self, formed, start, stop, numbers):
         # The tile's entries, as a row m, are c Tᵀ for the rows of T that belong to them:  gc = gm T.

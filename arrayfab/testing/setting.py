@@ -9,7 +9,7 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab.testing.cases import Case
-from arrayfab.testing.magnitudes import largest
+from arrayfab.testing.magnitudes import Recorded, largest
 from arrayfab.testing.trials import Trial, is_exact, trials, whole
 
 
@@ -64,7 +64,12 @@ class Setting:
             np.full(shape, trial.largest(name, self.case, data if name in trial.linear else learned))
             for name, shape in trial.shapes.items()
         ]
-        return largest(trial.vjp, arrays, cotangent * float(self.case.largest))
+        bound = largest(trial.vjp, arrays, cotangent * float(self.case.largest))
+        if self.case.is_whole:
+            return bound
+        # Signs matter to what is no polynomial: a difference that is divided by may be small.
+        size = data * cotangent * float(self.case.largest)
+        return max(bound, largest(trial.vjp, trial.numbers(self.case), size, Recorded))
 
     def rounding(self, name: str) -> float:
         """How far apart two results may be that differ by rounding alone."""

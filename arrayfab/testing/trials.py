@@ -147,7 +147,7 @@ def _is_short(structure):
     values = [getattr(structure, name) for name in ("scale", "value") if hasattr(structure, name)]
     if isinstance(structure, Identity | Constant) and not all(float(v * 16).is_integer() for v in values):
         return False
-    if isinstance(structure, Map) and not getattr(structure.basis, "has_whole_coefficients", False):
+    if isinstance(structure, Map) and not getattr(structure.basis, "has_short_coefficients", False):
         return False
     return all(_is_short(child) for child in structure.children)
 

@@ -126,13 +126,13 @@ def mean_square_is_that_of_draws(subject: Any, case: Case) -> None:
 
 def _check_of_features(subject, case):
     m = most_columns(subject, 1 << 12)
-    rows = max(16, (1 << 16) // subject.num_features(m))
+    rows = max(64, (1 << 16) // subject.num_features(m))
     y = _arrays.to_host(subject(np.random.default_rng(case.seed).standard_normal((rows, m))))
     squares = np.ma.masked_invalid(y * y)
     expected, received = float(np.ma.filled(squares.mean(), np.nan)), subject.mean_square(m)
-    quarters = [part.mean() for part in np.array_split(squares, 4)]
+    parts = [part.mean() for part in np.array_split(squares, 8)]
     # Where draws differ that much, they tell nothing.
-    if max(quarters) <= 3 * min(quarters) and not expected / 3 <= received <= 3 * expected:
+    if max(parts) <= 3 * min(parts) and not expected / 3 <= received <= 3 * expected:
         raise LawBroken(f"mean square for m={m}: expected about {expected:.3g}, received {received:.3g}")
 
 

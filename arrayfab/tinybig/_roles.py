@@ -1,4 +1,4 @@
-"""tinybig's interdependences and fusions over arrayfab's roles."""
+"""The adapters of tinybig's interdependences and fusions, over arrayfab's roles."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from arrayfab import _arrays, roles
 from arrayfab import fabrications as core
 from arrayfab._arrays import Array
 from arrayfab.roles.interdependence import ATTRIBUTE, INSTANCE
-from arrayfab.tinybig.function import Function, ParameterError, checked
-from arrayfab.tinybig.reconciliation import fabrication
+from arrayfab.tinybig import reconciliation
+from arrayfab.tinybig._fabrication import ARRANGED, fabrication
+from arrayfab.tinybig._function import HOOKS, Hooked, ParameterError, checked, class_of
 
 
-class InRole(Function):
+class InRole(Hooked):
     """What interdependences and fusions share: functions before and after, and a fabrication."""
 
-    _overridable: ClassVar[tuple[str, ...]] = ("pre_process", "post_process")
     parameter_fabrication: fabrication | None = None
     _whole: ClassVar[Any]  # what fabricates a matrix that is learned entry by entry
 
     def _settle(self):
-        if self.preprocess_function_configs or self.postprocess_function_configs:
-            raise TypeError(f"{self.name}: hand in the callables themselves, not their configurations")
+        super()._settle()
         if "q" in self._hyper and self.q is None:
             self.q = self.p
         if self._made_of is not None:
@@ -29,17 +28,6 @@ class InRole(Function):
             self.parameter_fabrication = self._made_of(**hyper, seed=self.seed)
         if "p" in self._hyper:  # p and q must divide the sizes
             self.calculate_l()
-
-    def pre_process(self, x: Array, device="cpu", *args, **kwargs) -> Array:
-        return _through(x, self.preprocess_functions)
-
-    def post_process(self, x: Array, device="cpu", *args, **kwargs) -> Array:
-        return _through(x, self.postprocess_functions)
-
-    def _is_plain(self) -> bool:
-        """Whether nothing but arrayfab's role takes part."""
-        own = all(getattr(self, name).__module__ == __name__ for name in self._overridable)
-        return own and not (self.preprocess_functions or self.postprocess_functions)
 
     def _fabrication(self) -> fabrication:
         return self._whole() if self.parameter_fabrication is None else self.parameter_fabrication
@@ -56,11 +44,7 @@ class InRole(Function):
     @checked
     def vjp(self, x, w: Array = None):
         """The result ``y`` and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``."""
-        if not self._is_plain():
-            raise NotImplementedError(
-                f"{self.name}: vjp has no rule for pre- and postprocess functions or overridden methods; "
-                "apply the functions outside"
-            )
+        self._check_plain()
         w = self._vector(w)
         y, pull = self._role(self._need("x", x), w).vjp(x, w)
 
@@ -69,12 +53,6 @@ class InRole(Function):
             return grad_x, None if grad_w is None else grad_w[None, :]
 
         return y, role_pullback
-
-
-def _through(x, functions):
-    for function in [functions] if callable(functions) else functions or ():
-        x = function(x)
-    return x
 
 
 class interdependence(InRole):
@@ -213,3 +191,30 @@ class fusion(InRole):
         w = self._vector(w)
         x = [self.pre_process(x=array, device=device) for array in x]
         return self.post_process(x=self._role(x, w)(x, w), device=device)
+
+
+def plain(key: str, base: type, doc: str, fixed: dict, /, **order) -> Any:
+    """A role whose matrix is learned entry by entry."""
+    order["name"] = key  # where tinybig has it
+    order |= {"require_parameters": True, "device": "cpu", **HOOKS, "seed": 0}
+    return class_of(key, base, None, doc, order, _whole=reconciliation.identity_reconciliation, **fixed)
+
+
+def variants(base) -> list[Any]:
+    """A plain role with each fabricated matrix in place of the learned one."""
+    p_q: dict[str, Any] = {"p": ..., "q": None}
+    made = []
+    for key, made_of, hyper in (
+        ("lowrank", reconciliation.lorr_reconciliation, {"r": 2}),
+        ("hm", reconciliation.hm_reconciliation, p_q),
+        ("lphm", reconciliation.lphm_reconciliation, {"r": ..., **p_q}),
+        ("dual_lphm", reconciliation.dual_lphm_reconciliation, {"r": ..., **p_q}),
+        ("random_matrix_adaption", reconciliation.random_matrix_adaption_reconciliation, {"r": 2}),
+    ):
+        name = f"{key}_{base.__name__}"
+        order = {**hyper, "name": None, **base._order} | {"name": name}
+        if "arrangement" in made_of._hyper:
+            order, hyper = order | ARRANGED, hyper | ARRANGED
+        doc = f"`{base.__name__}` with the matrix of `{made_of.__name__}`."
+        made.append(class_of(name, base, made_of, doc, order, hyper))
+    return made

@@ -1,0 +1,74 @@
+"""tinybig's compressions, over arrayfab's expansions and scikit-learn's estimators."""
+
+from arrayfab import expansions as _core
+from arrayfab.tinybig import _transformation as _of
+from arrayfab.tinybig import expansion as _expansion
+from arrayfab.tinybig._fitted import family as _family
+from arrayfab.tinybig._fitted import fitted as _fitted
+from arrayfab.tinybig._transformation import row as _row
+from arrayfab.tinybig._transformation import transformation as transformation
+
+identity_compression = _row("identity_compression", _core.Identity, _expansion.identity_expansion)
+reciprocal_compression = _row("reciprocal_compression", _core.Reciprocal, _expansion.reciprocal_expansion)
+linear_compression = _row(
+    "linear_compression", _core.Linear, _expansion.linear_expansion, c=None, pre_C=None, post_C=None
+)
+
+metric_compression = _row(
+    "metric_compression", None, _of.Measured, doc=_of.Measured.__doc__, first={"metric": ...}
+)
+max_compression = _row("max_compression", _core.GroupMax, metric_compression)
+min_compression = _row("min_compression", _core.GroupMin, metric_compression)
+sum_compression = _row("sum_compression", _core.GroupSum, metric_compression)
+mean_compression = _row("mean_compression", _core.GroupMean, metric_compression)
+prod_compression = _row("prod_compression", _core.GroupProduct, metric_compression)
+median_compression = _row("median_compression", _core.GroupMedian, metric_compression)
+
+_PARTS = {"composition_functions": None, "composition_function_configs": None}
+nested_compression = _row("nested_compression", _core.Nested, _expansion.nested_expansion, **_PARTS)
+extended_compression = _row("extended_compression", _core.Extended, _expansion.extended_expansion, **_PARTS)
+
+feature_selection_compression = _family("feature_selection_compression", "fs_function")
+dimension_reduction_compression = _family("dimension_reduction_compression", "dr_function")
+incremental_PCA_based_compression = _fitted(
+    "incremental_PCA_based_compression",
+    dimension_reduction_compression,
+    "decomposition.IncrementalPCA",
+    "",
+)
+incremental_random_projection_based_compression = _fitted(
+    "incremental_random_projection_based_compression",
+    dimension_reduction_compression,
+    "random_projection.SparseRandomProjection",
+    "random_state",
+)
+
+manifold_compression = _family(
+    "manifold_compression", "manifold_function", n_neighbors=1, called="dimension_reduction_compression"
+)
+isomap_manifold_compression = _fitted(
+    "isomap_manifold_compression", manifold_compression, "manifold.Isomap", "n_neighbors", n_neighbors=1
+)
+lle_manifold_compression = _fitted(
+    "lle_manifold_compression",
+    manifold_compression,
+    "manifold.LocallyLinearEmbedding",
+    "n_neighbors random_state",
+    n_neighbors=1,
+)
+mds_manifold_compression = _fitted(
+    "mds_manifold_compression", manifold_compression, "manifold.MDS", "random_state"
+)
+spectral_embedding_manifold_compression = _fitted(
+    "spectral_embedding_manifold_compression",
+    manifold_compression,
+    "manifold.SpectralEmbedding",
+    "random_state",
+)
+tsne_manifold_compression = _fitted(
+    "tsne_manifold_compression",
+    manifold_compression,
+    "manifold.TSNE",
+    "perplexity random_state",
+    perplexity=...,
+)
