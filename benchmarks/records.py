@@ -200,7 +200,7 @@ def _expanded_bars(results):
                 what = f"best by hand: {cell['family']}, {label}"
                 yield Bar(what, f"≥ {least} ×", reached, best.value >= least)
         peaks = cell.get("mib", {})
-        if "dual lphm" in cell["family"] and {OURS, "tinybig"} <= peaks.keys():
+        if cell["family"].endswith(", dual lphm") and {OURS, "tinybig"} <= peaks.keys():
             ours, theirs = (peaks[peer].get(GRADIENT) for peer in (OURS, "tinybig"))
             if ours and theirs:
                 what = f"tinybig's peak: {cell['family']}, {GRADIENT}"
