@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
+from arrayfab import models, remainders
 from arrayfab.composition import Parallel, Sequential
 from arrayfab.expansions import Expansion, Taylor
 from arrayfab.fabrications import (
@@ -22,6 +23,8 @@ from arrayfab.fabrications import (
     RandomMatrixHypernet,
     Seeded,
 )
+from arrayfab.fusions import Fusion, WeightedFusion
+from arrayfab.head import Head
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.plain import Pointwise, Reshape
 from arrayfab.roles import (
@@ -51,6 +54,8 @@ __all__ = [
     "Eye",
     "Fabrication",
     "Full",
+    "Fusion",
+    "Head",
     "Hypercomplex",
     "Hypernet",
     "LowRank",
@@ -66,8 +71,11 @@ __all__ = [
     "Sequential",
     "StructuredMatrix",
     "Taylor",
+    "WeightedFusion",
     "load",
+    "models",
     "plan",
+    "remainders",
     "save",
 ]
 

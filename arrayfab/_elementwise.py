@@ -76,6 +76,15 @@ def _relu_slope(xp, x):
     return xp.where(x > 0, xp.ones_like(x), xp.zeros_like(x))
 
 
+# x σ(x), and its slope σ(x) + x σ'(x).
+def _silu(xp, x):
+    return x * _sigmoid(xp, x)
+
+
+def _silu_slope(xp, x):
+    return _sigmoid(xp, x) + x * _sigmoid_slope(xp, x)
+
+
 def _square(xp, x):
     return x * x
 
@@ -145,6 +154,7 @@ FUNCTIONS = {
     "tanh": Elementwise(_tanh, _tanh_slope),
     "sigmoid": SIGMOID,
     "relu": Elementwise(_relu, _relu_slope),
+    "silu": Elementwise(_silu, _silu_slope),
     "sin": Elementwise(_sin, _cos),
     "cos": Elementwise(_cos, _minus_sin),
     "tan": Elementwise(_tan, _tan_slope),

@@ -12,17 +12,19 @@ from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab._cached import cached_property
 from arrayfab.layer import Layer
+from arrayfab.outline import Outline, outline, table
 from arrayfab.programs import broadcast
 from arrayfab.ruled import Ruled, is_ruled, vjp_of
-from arrayfab.structures import Numbers
+from arrayfab.structures import Cost, Numbers
 from arrayfab.structures.numbers import total
-from arrayfab.trees import described, taken
+from arrayfab.trees import described, put_together, taken
 
 
-class _Composed(Ruled):
+class Composed(Ruled):
     """Layers that share one ``w``, which holds theirs one after the other.
 
     Where all of them are ruled, so is the whole, and it runs as one program. Else they are called one by one.
+    Printed, it is a table of its layers.
     """
 
     layers: Sequence[Layer]
@@ -47,7 +49,7 @@ class _Composed(Ruled):
         if ... not in (takes, given) and takes != given:
             raise ValueError(
                 f"{self.label}: layers[{i}] takes {described(takes)}, but {giver} {described(given)}; it is "
-                f"{self.layers[i]}"
+                f"{self.layers[i]!r}"
             )
 
     @cached_property
@@ -74,6 +76,17 @@ class _Composed(Ruled):
     def _frozen(self, w, backend):
         return [held for layer in self.layers if layer.has_frozen for held in layer._frozen(w, backend)]
 
+    def __str__(self):
+        return table(self)
+
+    def outline(self, given, at="") -> Outline:
+        """What it consists of, for data of a shape."""
+        raise NotImplementedError(f"{type(self).__name__}.outline")
+
+    def cost(self, *shapes: tuple[int, ...]) -> Cost:
+        """What a call takes for data of these shapes, one shape for every input."""
+        return self.outline(put_together(self.inputs, iter(shapes))).cost
+
     def num_parameters(self) -> int:
         """The length of ``w``: those of the layers, added up."""
         return sum(layer.num_parameters() for layer in self.layers)
@@ -82,7 +95,7 @@ class _Composed(Ruled):
         """Random learned numbers for all layers; the options are those of `Fabrication.init`."""
         rng = np.random.default_rng(rng)
         parts = [layer.init(rng=rng, **options) for layer in self.layers]
-        return _joined(None, parts)
+        return joined(None, parts)
 
     @cached_property
     def _runs(self) -> list[slice]:
@@ -110,7 +123,7 @@ class _Composed(Ruled):
 
 
 @dataclass(frozen=True)
-class Sequential(_Composed):
+class Sequential(Composed):
     """Layers one after another: ``x → f₁ → f₂ → …``.
 
     Examples
@@ -160,6 +173,13 @@ class Sequential(_Composed):
     def _check_inputs(self, shapes):
         self.layers[0]._check_inputs(shapes)
 
+    def outline(self, given, at=""):
+        lines, shape = [], given
+        for i, layer in enumerate(self.layers):
+            more, shape = outline(layer, shape, f"{at}.{i}".lstrip("."))
+            lines += more
+        return Outline(lines, shape)
+
     def _rule(self, backend, x, w, frozen, wrt):
         pulls, moves = [], "x" in wrt  # whether what comes in depends on what a gradient is wanted of
         for layer, part in self._parts(w):
@@ -174,7 +194,7 @@ class Sequential(_Composed):
             for pull in reversed(pulls):
                 grad, grad_w = (None, None) if pull is None else pull(grad)
                 grads.append(grad_w)
-            return grad if "x" in wrt else None, _joined(backend, grads[::-1]) if "w" in wrt else None
+            return grad if "x" in wrt else None, joined(backend, grads[::-1]) if "w" in wrt else None
 
         return x, sequential_pullback
 
@@ -185,7 +205,7 @@ class Sequential(_Composed):
 
 
 @dataclass(frozen=True)
-class Parallel(_Composed):
+class Parallel(Composed):
     """Layers side by side: ``x → [f₁(x), f₂(x), …]``, the list that a fusion takes.
 
     Examples
@@ -228,6 +248,11 @@ class Parallel(_Composed):
         for layer in self.layers:
             layer._check_inputs(shapes)
 
+    def outline(self, given, at=""):
+        parts = [outline(layer, given, f"{at}.{i}".lstrip(".")) for i, layer in enumerate(self.layers)]
+        results = [part.result for part in parts]
+        return Outline([line for part in parts for line in part.lines], None if None in results else results)
+
     def _rule(self, backend, x, w, frozen, wrt):
         pairs = [self._vjp(layer, backend, x, part, frozen, wrt) for layer, part in self._parts(w)]
         ys = [y for y, _ in pairs]
@@ -242,7 +267,7 @@ class Parallel(_Composed):
             ]
             pulled = [pull(grad) for (_, pull), grad in zip(pairs, grads, strict=True)]
             grad_x = _added([grad_x for grad_x, _ in pulled]) if "x" in wrt else None
-            return grad_x, _joined(backend, [grad_w for _, grad_w in pulled]) if "w" in wrt else None
+            return grad_x, joined(backend, [grad_w for _, grad_w in pulled]) if "w" in wrt else None
 
         return repeated, parallel_pullback
 
@@ -256,7 +281,7 @@ class Parallel(_Composed):
         """The results, all with the leading axes of ``w``, which plain layers do not look at."""
         if w is None or w.ndim == 1:
             return ys
-        ours = tuple(_first(x).shape[: -(self.core + 1)])
+        ours = tuple(_first(x).shape[: -max(self.core, 2)])
         lead = broadcast(ours, tuple(w.shape[:-1]))
         return [
             y
@@ -271,7 +296,7 @@ def _first(x):
     return _first(x[0]) if isinstance(x, list | tuple) else x
 
 
-def _joined(backend, parts):
+def joined(backend, parts):
     """The numbers of several layers as one vector; those without any have None."""
     parts = [part for part in parts if part is not None]
     if not parts:

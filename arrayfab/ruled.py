@@ -155,8 +155,8 @@ class Ruled:
 
     @cached_property
     def label(self) -> str:
-        """What messages call it."""
-        return str(self)
+        """What messages call it, on one line."""
+        return repr(self)
 
     def __getstate__(self):
         # Programs are not carried along.
@@ -302,8 +302,8 @@ class Ruled:
         """ValueError unless data of these shapes and ``w`` fit the layer and each other."""
         if any(size != size for shape in shapes for size in shape):  # NaN is how Dask spells unknown
             raise ValueError(
-                f"{self}: the sizes of x must be known, got {shapes}; call x.compute_chunk_sizes() on arrays "
-                "of Dask"
+                f"{self.label}: the sizes of x must be known, got {shapes}; call x.compute_chunk_sizes() on "
+                "arrays of Dask"
             )
         self._check_length(w)
         self._check_inputs(shapes)
@@ -312,8 +312,8 @@ class Ruled:
                 broadcast(shapes[0][: -max(self.core, 2)], tuple(w.shape[:-1]))
             except ValueError:
                 raise ValueError(
-                    f"{self}: the leading axes of x and w must broadcast, got x of shape {shapes[0]} and "
-                    f"w of shape {tuple(w.shape)}"
+                    f"{self.label}: the leading axes of x and w must broadcast, got x of shape {shapes[0]} "
+                    f"and w of shape {tuple(w.shape)}"
                 ) from None
 
     def _check_length(self, w: Array) -> None:

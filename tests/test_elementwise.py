@@ -24,6 +24,10 @@ EXACT = {
         lambda x: mpmath.exp(-abs(x)) / (1 + mpmath.exp(-abs(x))) ** 2,
     ),
     "relu": (lambda x: max(x, mpmath.mpf(0)), lambda x: mpmath.mpf(x > 0)),
+    "silu": (
+        lambda x: x / (1 + mpmath.exp(-x)),
+        lambda x: (1 + x / (1 + mpmath.exp(x))) / (1 + mpmath.exp(-x)),
+    ),
     "sin": (mpmath.sin, mpmath.cos),
     "cos": (mpmath.cos, lambda x: -mpmath.sin(x)),
     "tan": (mpmath.tan, lambda x: mpmath.sec(x) ** 2),

@@ -63,7 +63,7 @@ def test_one_matrix_times_data_with_leading_axes(case):
 def test_degree_is_one_of_a_polynomial_or_none(case):
     degrees = {"constant": 0, "eye": 0, "low_rank": 2, "hypercomplex": 2, "lphm": 3, "dual_lphm": 4}
     degrees |= {"adaption": 2, "adaption_handed_in": 2, "sum": 2, "scaled": 4}
-    degrees |= {"hypernet": None, "random_matrix_hypernet": None}
+    degrees |= {"reshaped_hypercomplex": 2, "hypernet": None, "random_matrix_hypernet": None}
     assert blueprint(case.build(6, 4), 6, 4).structure.degree == degrees.get(case.name, 1)
 
 

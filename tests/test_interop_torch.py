@@ -550,7 +550,8 @@ def test_a_module_moves_to_another_dtype_with_its_frozen_matrices():
 
 def test_a_module_prints_its_layer():
     assert repr(module()) == (
-        "Module(Reconciliation(fabrication=RandomMatrixAdaption(seed=0, r=2), n=3, D=4, bias=False), l=5)"
+        "Module(Reconciliation(fabrication=RandomMatrixAdaption(seed=0, r=2), n=3, D=4, bias=False, "
+        "expansion=None, m=None), l=5)"
     )
 
 

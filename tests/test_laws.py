@@ -25,12 +25,12 @@ FABRICATIONS = [
     *(SMALL.get(name, variant) for name, variant in VARIANTS.items()),
     af.Hypercomplex(p=2, q=1),
     af.DualLPHM(p=1, q=3, r=1),
-    af.LPHM(p=2, q=2, r=1, arrangement="reshaped"),
     af.Eye() + 0.5 * af.LowRank(r=1),
     af.RandomMatrixAdaption() + af.RandomMatrixAdaption(seed=1),
 ]
 THIN = [fabrication for fabrication in FABRICATIONS if not isinstance(fabrication, FORMED)]
 FULL = [fabrication for fabrication in FABRICATIONS if isinstance(fabrication, FORMED)]
+FULL += [af.LPHM(p=2, q=2, r=1, arrangement="reshaped")]  # which forms its second factor
 
 
 @parametrize_with_checks(THIN, namespaces=["numpy"])

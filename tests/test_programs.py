@@ -347,3 +347,27 @@ def test_what_is_asked_of_a_structured_matrix_runs_as_a_program():
             np.testing.assert_allclose(product, expected, rtol=1e-12, atol=1e-12)
     assert not any(isinstance(each, Interpreted) for each in W._plan._programs.values())
     assert len(W._plan._programs) < 60
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_rows_behind_leading_axes_are_not_taken_for_those_axes(count):
+    # The number of matrices is a symbol in the program, and so is that of rows in the formula of the second.
+    eye = af.Eye()
+    model = af.Sequential(
+        [
+            af.ParameterizedInterdependence(fabrication=af.Full(), b=3, interdependence_type="instance"),
+            af.Reconciliation(fabrication=eye, n=6, D=4),
+            af.ParameterizedInterdependence(fabrication=eye, m=6, m_prime=2),
+        ]
+    )
+    x, w = np.random.default_rng(count).standard_normal((count, 3, 4)), model.init(rng=0)
+    u = np.random.default_rng(0).standard_normal((count, 3, 2))
+    for _ in range(2):
+        y, pullback = model.vjp(x, w)
+        grad_x, grad_w = pullback(u)
+    A = w.reshape(3, 3)
+    np.testing.assert_allclose(y, (A.T @ x)[..., :2], rtol=1e-12)
+    np.testing.assert_allclose(grad_x, A @ np.concatenate([u, 0 * u], axis=-1), rtol=1e-12)
+    expected = sum(x[i, :, :2] @ u[i].T for i in range(count))
+    np.testing.assert_allclose(grad_w.reshape(3, 3), expected, rtol=1e-11)
+    assert isinstance(model._enter("xw", x, w).program, Program)

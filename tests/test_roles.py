@@ -187,3 +187,13 @@ def test_init_keeps_the_scale_of_the_data(role_case, fabrication):
         x = role_case.packed([rng.standard_normal(shape) for shape in shapes])
         squares.append(np.mean(role(x, role.init(rng=rng)) ** 2))
     assert 0.7 < np.mean(squares) < 1.4
+
+
+def test_leading_axes_are_as_long_as_they_are_where_rows_depend_on_each_other():
+    role = af.ParameterizedInterdependence(
+        fabrication=af.Eye(), b=3, b_prime=5, interdependence_type="instance"
+    )
+    x = integers(0, 7, 3, 4)
+    for _ in range(3):
+        y = role(x, np.zeros(0))
+        np.testing.assert_array_equal(y, np.concatenate([x, np.zeros((7, 2, 4))], axis=1))

@@ -7,18 +7,15 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from arrayfab._elementwise import Elementwise
-from arrayfab.fabrications.blueprint import Plans, settle_sizes
-from arrayfab.passage import Shaped
-from arrayfab.plain import Parameterless
-from arrayfab.programs import regime
-from arrayfab.structures import Cotangents, Dense, Map, Numbers, Structure
-from arrayfab.structures.numbers import prime
+from arrayfab.fabrications.blueprint import settle_sizes
+from arrayfab.formulated import Formulated
+from arrayfab.structures import Dense, Map, Structure
 
 _SIZES = ("int", int)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Expansion(Parameterless):
+class Expansion(Formulated):
     """``κ``: rows of ``m`` numbers in, rows of ``D`` numbers out; nothing is learned.
 
     A variant is a frozen dataclass of hyper-parameters that says how many numbers a row has then, and what
@@ -47,7 +44,7 @@ class Expansion(Parameterless):
     def __post_init__(self):
         settle_sizes(self, *(each.name for each in fields(self) if each.type in _SIZES))
 
-    def formula(self, X: Structure) -> Structure:
+    def formula(self, X: Structure) -> Structure:  # type: ignore[override]
         """`expand`, with its shape checked."""
         K, expected = self.expand(X), (X.shape[0], self.num_features(X.shape[1]))
         if K.shape != expected:
@@ -69,44 +66,6 @@ class Expansion(Parameterless):
         if not shape:
             raise ValueError(f"{self}: x must have shape (..., m), got ()")
         self.num_features(int(shape[-1]))
-
-    def _filled(self, backend, x, w):
-        shaped = Shaped(backend, [tuple(x.shape)], True, False)
-        (rows,) = shaped.filled([x]).values()
-        # Only the namespace, dtype and device of w are asked for.
-        like = w[(0,) * (w.ndim - 1)] if w.ndim > 1 else w
-        b, m = rows.shape
-        return expanded(self, regime(b), int(m)), Numbers(backend, {"x": rows}, like, b), shaped
-
-    def _rule(self, backend, x, w, frozen, wrt):
-        self._check_inputs([tuple(x.shape)])
-        K, numbers, shaped = self._filled(backend, x, w)
-        y, pull = K.dense(numbers)
-
-        def expansion_pullback(grad_y):
-            if "x" not in wrt:
-                return None, None
-            cotangents = Cotangents(numbers)
-            pull(shaped.inward(grad_y), cotangents)
-            grad_x = cotangents.take("x", tuple(numbers.arrays["x"].shape))
-            return numbers.reshape(grad_x, tuple(x.shape)), None
-
-        return shaped.outward(y), expansion_pullback
-
-    def _push(self, backend, x, w, dx, dw, frozen):
-        K, numbers, shaped = self._filled(backend, x, w)
-        (moving,) = shaped.filled([dx]).values()
-        numbers = numbers.with_arrays({prime("x"): moving})
-        tangent = K.tangent
-        y = K.dense(numbers)[0]
-        dy = numbers.full(tuple(y.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
-        return shaped.outward(y), shaped.outward(dy)
-
-
-@Plans
-def expanded(expansion: Expansion, rows: int, m: int) -> Structure:
-    """The formula of an expansion for so many rows of so many numbers, built once."""
-    return expansion.formula(Dense("x", (rows, m)))
 
 
 @dataclass(frozen=True, kw_only=True)

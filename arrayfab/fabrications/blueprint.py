@@ -207,4 +207,4 @@ def settle_sizes(owner: Any, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
         if value is not None:
-            object.__setattr__(owner, name, as_size(owner, name, value))
+            object.__setattr__(owner, name, as_size(repr(owner), name, value))

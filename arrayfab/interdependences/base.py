@@ -7,17 +7,14 @@ from typing import ClassVar
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.fabrications.blueprint import Plans, settle_sizes
-from arrayfab.passage import Shaped
-from arrayfab.plain import Parameterless
-from arrayfab.programs import regime
+from arrayfab.fabrications.blueprint import settle_sizes
+from arrayfab.formulated import Formulated
 from arrayfab.roles.interdependence import ATTRIBUTE, INSTANCE
-from arrayfab.structures import Constant, Cotangents, Dense, Numbers, Structure
-from arrayfab.structures.numbers import prime
+from arrayfab.structures import Constant, Structure
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interdependence(Parameterless):
+class Interdependence(Formulated):
     """``y = x A`` among attributes, ``y = Aᵀ x`` among instances; nothing is learned.
 
     A variant is a frozen dataclass that gives the formula of ``A`` for what depends on one another: the
@@ -66,13 +63,9 @@ class Interdependence(Parameterless):
         return self.interdependence_type in INSTANCE
 
     @property
-    def is_rowwise(self) -> bool:
+    def is_rowwise(self) -> bool:  # type: ignore[override]
         """Whether every row of ``x`` is treated alike, so that ``x`` may be a single row."""
         return not self.is_instance and not self.needs_data
-
-    @property
-    def core(self) -> int:  # type: ignore[override]
-        return 1 if self.is_rowwise else 2
 
     def among(self, X: Structure) -> Structure:
         """The formula of ``A`` for data ``X`` of shape ``(b, m)``, with its shape checked."""
@@ -87,16 +80,21 @@ class Interdependence(Parameterless):
             )
         return A
 
-    def formula(self, X: Structure, Y: Structure | None = None) -> Structure:
+    def formula(self, X: Structure, Y: Structure | None = None) -> Structure:  # type: ignore[override]
         """``Y A``, or ``Aᵀ Y``, with the matrix that follows from ``X``; ``Y`` is ``X`` if left out."""
         A, Y = self.among(X), X if Y is None else Y
         return A.T @ Y if self.is_instance else Y @ A
+
+    @property
+    def coupled(self) -> CoupledInterdependence:
+        """The layer of ``[x, z]`` that acts on ``z`` by the dependences of ``x``."""
+        return CoupledInterdependence(self)
 
     def matrix(self, x: Array) -> Array:
         """The dense ``A`` for data ``x``."""
         x = _arrays.native(x)
         backend = _arrays.check_real_floating(str(self), "x", x)
-        X, numbers, _ = self._filled(backend, x, x)
+        (X,), numbers, _ = self._filled(backend, x, x)
         return self.among(X).dense(numbers)[0]
 
     def _check_inputs(self, shapes):
@@ -110,48 +108,39 @@ class Interdependence(Parameterless):
             if size is not None and not (name == "b" and self.is_rowwise) and shape[axis] != size:
                 raise ValueError(f"{self}: x must have {name}={size} along axis {axis}, got shape {shape}")
 
-    def _filled(self, backend, x, w):
-        self._check_inputs([tuple(x.shape)])
-        shaped = Shaped(backend, [tuple(x.shape)], self.is_rowwise, False)
-        held = shaped.filled([x])
-        (array,) = held.values()
-        # Only the namespace, dtype and device of w are asked for.
-        like = w[(0,) * (w.ndim - 1)] if w.ndim > 1 else w
-        rows, columns = array.shape[-2:]
-        X = Dense("x0", (regime(rows) if self.is_rowwise else int(rows), int(columns)))
-        # A symbol stands for the rows of the formula, or else for leading axes of whatever length.
-        return X, Numbers(backend, held, like, rows if self.is_rowwise else None), shaped
 
-    def _rule(self, backend, x, w, frozen, wrt):
-        X, numbers, shaped = self._filled(backend, x, w)
-        y, pull = _formula_of(self, X).dense(numbers)
+@dataclass(frozen=True)
+class CoupledInterdependence(Formulated):
+    """``[x, z] → A(x)ᵀ z`` among instances, ``z A(x)`` among attributes: dependences of ``x`` act on ``z``.
 
-        def interdependence_pullback(grad_y):
-            if "x" not in wrt:
-                return None, None
-            cotangents = Cotangents(numbers)
-            pull(shaped.inward(grad_y), cotangents)
-            grad_x = cotangents.take("x0", tuple(numbers.arrays["x0"].shape))
-            return numbers.reshape(grad_x, tuple(x.shape)), None
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from arrayfab.interdependences import LinearKernel
+    >>> LinearKernel(interdependence_type="instance").coupled([np.ones((3, 2)), np.ones((3, 1))])
+    array([[6.],
+           [6.],
+           [6.]])
+    """
 
-        return shaped.outward(self._over_lead(y, numbers)), interdependence_pullback
+    interdependence: Interdependence
 
-    def _push(self, backend, x, w, dx, dw, frozen):
-        X, numbers, shaped = self._filled(backend, x, w)
-        (moving,) = shaped.filled([dx]).values()
-        numbers = numbers.with_arrays({prime("x0"): moving})
-        formula = _formula_of(self, X)
-        y = self._over_lead(formula.dense(numbers)[0], numbers)
-        tangent = formula.tangent
-        dy = numbers.full(tuple(y.shape), 0.0) if tangent is None else tangent.dense(numbers)[0]
-        return shaped.outward(y), shaped.outward(self._over_lead(dy, numbers))
+    is_rowwise = False
 
-    def _over_lead(self, y, numbers):
-        """``y`` with the leading axes of the data, also where its numbers do not follow from them."""
-        lead = tuple(numbers.arrays["x0"].shape[:-2])
-        return y if tuple(y.shape[:-2]) == lead else numbers.xp.broadcast_to(y, (*lead, *y.shape[-2:]))
+    @property
+    def inputs(self):
+        return [None, None]
 
+    @property
+    def holds_arrays(self):  # type: ignore[override]
+        return self.interdependence.holds_arrays
 
-@Plans
-def _formula_of(interdependence: Interdependence, X: Dense) -> Structure:
-    return interdependence.formula(X)
+    def formula(self, X, Z):  # type: ignore[override]
+        return self.interdependence.formula(X, Z)
+
+    def _check_inputs(self, shapes):
+        x, z = shapes
+        self.interdependence._check_inputs([x])
+        axis, name = (-2, "rows") if self.interdependence.is_instance else (-1, "columns")
+        if len(x) < 2 or len(z) < 2 or z[axis] != x[axis]:
+            raise ValueError(f"{self}: z must have as many {name} as x, which has shape {x}, got shape {z}")

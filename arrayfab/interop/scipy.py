@@ -153,9 +153,9 @@ def _matrix_of(role: Role, w: Array | None) -> StructuredMatrix:
     """The matrix by which a role multiplies one sample."""
     is_linear = isinstance(role, Reconciliation | ParameterizedInterdependence | ConcatenationFusion)
     if not is_linear or getattr(role, "bias", False):
-        raise TypeError(f"aslinearoperator: {role} is not linear in its data; see jacobian(..., wrt='x')")
+        raise TypeError(f"aslinearoperator: {role!r} is not linear in its data; see jacobian(..., wrt='x')")
     if w is None:
-        raise TypeError(f"aslinearoperator: {role} needs its learned numbers w")
+        raise TypeError(f"aslinearoperator: {role!r} needs its learned numbers w")
     W = role.fabrication.fabricate(w, *role.matrix_shape)
     return W.T if isinstance(role, ParameterizedInterdependence) else W
 
@@ -198,7 +198,7 @@ class _Linearised:
         if wrt not in ("w", "x"):
             raise ValueError(f"jacobian: wrt must be 'w' or 'x', got {wrt!r}")
         if wrt == "w" and not layer.num_parameters():
-            raise ValueError(f"jacobian: {layer} has no learned numbers; wrt='x' is left")
+            raise ValueError(f"jacobian: {layer!r} has no learned numbers; wrt='x' is left")
         self.layer, self.x, self.w, self.wrt = layer, x, w, wrt
         self.y, self.pullback = vjp_of(layer, x, w, wrt)
         self.point, self.still = (w, _zeros(x)) if wrt == "w" else (x, _zeros(w))

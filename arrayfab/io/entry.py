@@ -89,7 +89,7 @@ class Entry:
         except ValueError as error:
             raise ValueError(f"{self} could not be loaded again: {error}") from error
         if again != self.value:
-            raise ValueError(f"{self} could not be loaded again: {self.value} would come back as {again}")
+            raise ValueError(f"{self} could not be loaded again: {self.value!r} would come back as {again!r}")
         arrays = {self.name: self.w, **handed_in}
         return made, {name: _on_host(str(self), name, array) for name, array in arrays.items()}
 

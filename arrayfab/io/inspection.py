@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 from arrayfab import _arrays
-from arrayfab.fabrications import Scaled, SumOf, WithFrozen
 from arrayfab.frozen import SCHEME
 from arrayfab.io.checkpoint import VERSION, read
 from arrayfab.io.configuration import short
@@ -17,6 +16,7 @@ from arrayfab.io.entry import Entry
 from arrayfab.io.matrices import matrices
 from arrayfab.io.reading import spelled
 from arrayfab.io.registry import Registry
+from arrayfab.outline import formula
 
 HEADER = ("name", "formula", "shape", "learned", "compression", "seed", "bytes", "checksums")
 
@@ -61,29 +61,6 @@ def _verdict(is_known: bool, blocks: int, faults: list[str]) -> str:
     if not is_known:
         return "w is right; frozen blocks not checked: no shape"
     return f"right: w and {blocks} frozen" if blocks else "right: w"
-
-
-def formula(value: Any) -> str:
-    """A configuration as a person would write it, without what is left at its default."""
-    if isinstance(value, SumOf):
-        return " + ".join(map(formula, value.terms))
-    if isinstance(value, Scaled):
-        inner = formula(value.inner)
-        return f"{value.scale:g} * " + (f"({inner})" if isinstance(value.inner, SumOf) else inner)
-    if isinstance(value, WithFrozen):
-        return f"{formula(value.inner)}.with_frozen({', '.join(f'{name}=…' for name in value.arrays)})"
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(formula, value))}]"
-    if not is_dataclass(value):
-        return repr(value)
-    given = [f for f in fields(value) if f.init and getattr(value, f.name) != _default(f)]
-    return (
-        f"{type(value).__name__}({', '.join(f'{f.name}={formula(getattr(value, f.name))}' for f in given)})"
-    )
-
-
-def _default(field: Field) -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
 def _seeds(value: Any) -> Iterator[int]:

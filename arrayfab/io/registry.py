@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING
 
-from arrayfab import composition, expansions, fabrications, interdependences, plain, roles
+from arrayfab import (
+    composition,
+    expansions,
+    fabrications,
+    fusions,
+    head,
+    interdependences,
+    plain,
+    remainders,
+    roles,
+)
 from arrayfab.fabrications import Fabrication
 
 if TYPE_CHECKING:
@@ -35,6 +45,10 @@ _BUILT_IN = {
         composition.Parallel,
         plain.Pointwise,
         plain.Reshape,
+        fusions.Fusion,
+        fusions.WeightedFusion,
+        head.Head,
+        remainders.ConstantRemainder,
     )
     if cls
     not in (

@@ -131,10 +131,7 @@ class Tape(Backend):
         # A slice is made once.
         name = self._constants.setdefault((slice, text), f"c{len(self._constants)}")
         self.scope[name] = key
-        part = self.write(shape, f"{{}}[{name}]", array)
-        if hasattr(array, "dtype"):
-            part.dtype, part.device = array.dtype, array.device
-        return part
+        return self.write(shape, f"{{}}[{name}]", array).alike(array)
 
     # The namespace: the functions of the standard that structures use.
     def full(self, shape, value, **options):
@@ -257,7 +254,10 @@ def _broadcast(*operands):
 
 
 class Traced:
-    """A stand-in for an array: its shape, and its name on a tape. Those of arguments know their dtype too."""
+    """A stand-in for an array: its shape, and its name on a tape.
+
+    Those of arguments, and of what is cut out of them or reshaped, know their dtype and device too.
+    """
 
     __slots__ = ("_flat", "_transpose", "device", "dtype", "name", "shape", "tape")
 
@@ -294,7 +294,7 @@ class Traced:
         source = self if self._flat is None else self._flat
         if shape == source.shape:
             return source
-        result = self.tape.write(shape, "reshape({}, {})", source, shape)
+        result = self.tape.write(shape, "reshape({}, {})", source, shape).alike(self)
         if self._flat is not None:
             result._flat = self._flat
         return result
@@ -308,6 +308,12 @@ class Traced:
         lead = broadcast(self.shape[:-2], other.shape[:-2])
         result = self.tape.write((*lead, self.shape[-2], other.shape[-1]), "{} @ {}", self, other)
         return result.in_order() if len(lead) < 2 else result
+
+    def alike(self, array: Traced) -> Traced:
+        """The same, of the dtype and device of another one, where these are known."""
+        if hasattr(array, "dtype"):
+            self.dtype, self.device = array.dtype, array.device
+        return self
 
     def in_order(self) -> Traced:
         """The same, which is known to lie in memory in the order of its axes."""

@@ -117,12 +117,25 @@ class Role(Ruled):
 
     def cost(self, *shapes: tuple[int, ...]) -> Cost:
         """What a call takes for data of these shapes, one shape for every input."""
-        self._check_inputs([tuple(shape) for shape in shapes])
         lead = shapes[0][:-1]
         rows, times = (math.prod(lead), 1) if self.is_rowwise else (lead[-1], math.prod(lead[:-1]))
-        stands = regime(rows) if self.is_rowwise else rows
-        one = formula_of(self, tuple((stands, shape[-1]) for shape in shapes)).structure.dense_cost.at(rows)
+        one = self._formula_for(shapes).dense_cost.at(rows)
         return Cost(times * one.multiplies, times * one.moved)
+
+    def result_shape(self, given: Any) -> tuple[int, ...]:
+        """The shape of the result for data of a shape, or of a list of shapes."""
+        shapes = leaves(self.inputs, given)
+        y, lead = self._formula_for(shapes).shape, shapes[0][:-1]
+        return (*lead, y[-1]) if self.is_rowwise else (*lead[:-1], *y)
+
+    def _formula_for(self, shapes):
+        """The formula for data of these shapes, of any number of rows where the role is for any."""
+        self._check_inputs([tuple(shape) for shape in shapes])
+        rows = [math.prod(shape[:-1]) if self.is_rowwise else shape[-2] for shape in shapes]
+        holes = [
+            (regime(b) if self.is_rowwise else b, shape[-1]) for b, shape in zip(rows, shapes, strict=True)
+        ]
+        return formula_of(self, tuple(holes)).structure
 
     def init(self, **options) -> Array:
         """Random learned numbers to start from; the options are those of `Fabrication.init`.
@@ -175,7 +188,8 @@ class Role(Ruled):
         plan = formula_of(self, holes, learns_x)
         held = {name: next(frozen) for name in plan.frozen}
         filled = {**plan.split(w, backend), **held, **data}
-        return plan, Numbers(backend, filled, w, sizes[0][0]), shaped
+        # A symbol stands for the rows of the formula, or else for leading axes of whatever length.
+        return plan, Numbers(backend, filled, w, sizes[0][0] if self.is_rowwise else None), shaped
 
 
 @Plans

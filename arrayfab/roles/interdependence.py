@@ -10,6 +10,7 @@ from arrayfab.expansions.base import Expansion
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import settle_sizes
 from arrayfab.roles.base import Role
+from arrayfab.structures import Structure
 
 INSTANCE = ("row", "left", "instance", "instance_interdependence")
 ATTRIBUTE = ("column", "right", "attribute", "attribute_interdependence")
@@ -36,6 +37,29 @@ class _Interdependence(Role):
     def is_instance(self) -> bool:
         """Whether rows depend on rows, rather than columns on columns."""
         return self.interdependence_type in INSTANCE
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether ``A`` follows from the data."""
+        return True
+
+    @property
+    def coupled(self) -> Coupled:
+        """The layer of ``[x, z]`` that acts on ``z`` by the dependences of ``x``."""
+        return Coupled(self)
+
+    def formula(self, xs, W):
+        (x,) = xs
+        return self.applied(x, x, W)
+
+    def applied(self, x: Structure, z: Structure, W: Structure) -> Structure:
+        """``A(x)ᵀ z`` among instances, ``z A(x)`` among attributes, for the fabricated matrix."""
+        A = self._dependences(x, W)
+        return A.T @ z if self.is_instance else z @ A
+
+    def _dependences(self, x: Structure, W: Structure) -> Structure:
+        """``A(x)``."""
+        raise NotImplementedError(f"{type(self).__name__}._dependences")
 
     def _required(self, name):
         size = getattr(self, name)
@@ -127,10 +151,12 @@ class ParameterizedInterdependence(_Interdependence):
             size *= self._mean_square(self.attributes)
         return 1.0 / (size * D)
 
-    def formula(self, xs, W):
-        (x,) = xs
-        A = W if self.expansion is None else self._vectors(x) @ W.T
-        return A.T @ x if self.is_instance else x @ A
+    @property
+    def needs_data(self):
+        return self.expansion is not None
+
+    def _dependences(self, x, W):
+        return W if self.expansion is None else self._vectors(x) @ W.T
 
     def matrix(self, w: Array, x: Array | None = None) -> Array:
         """The dense ``A``, of shape ``(..., m, m_prime)`` or ``(..., b, b_prime)``, of ``x`` if expanded."""
@@ -180,11 +206,9 @@ class BilinearInterdependence(_Interdependence):
         outer = self._outer_features(self.attributes)
         return outer, outer
 
-    def formula(self, xs, W):
-        (x,) = xs
+    def _dependences(self, x, W):
         vectors = self._vectors(x)
-        A = vectors @ W @ vectors.T
-        return A.T @ x if self.is_instance else x @ A
+        return vectors @ W @ vectors.T
 
     def matrix(self, x: Array, w: Array) -> Array:
         """The dense ``A``, of shape ``(..., m, m)`` or ``(..., b, b)``."""
@@ -194,3 +218,59 @@ class BilinearInterdependence(_Interdependence):
         if self.expansion is not None:
             vectors = self.expansion(vectors)
         return vectors @ (W @ transposed(vectors))
+
+
+@dataclass(frozen=True)
+class Coupled(Role):
+    """``[x, z] → A(x)ᵀ z`` among instances, ``z A(x)`` among attributes: dependences of ``x`` act on ``z``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from arrayfab import BilinearInterdependence, Eye
+    >>> role = BilinearInterdependence(fabrication=Eye(), m=2, interdependence_type="instance")
+    >>> role.coupled([np.ones((3, 2)), np.ones((3, 1))])
+    array([[6.],
+           [6.],
+           [6.]])
+    """
+
+    interdependence: _Interdependence
+
+    is_rowwise = False
+
+    @property
+    def fabrication(self):  # type: ignore[override]
+        return self.interdependence.fabrication
+
+    @property
+    def expansion(self):  # type: ignore[override]
+        return self.interdependence.expansion
+
+    @property
+    def inputs(self):
+        return [None, None]
+
+    @property
+    def matrix_shape(self):
+        return self.interdependence.matrix_shape
+
+    @property
+    def attributes(self):
+        return self.interdependence.attributes
+
+    def _outer_factors(self):
+        return self.interdependence._outer_factors()
+
+    def _variance(self):
+        return self.interdependence._variance()
+
+    def formula(self, xs, W):
+        return self.interdependence.applied(*xs, W)
+
+    def _check_inputs(self, shapes):
+        x, z = shapes
+        self.interdependence._check_inputs([x])
+        axis, name = (-2, "rows") if self.interdependence.is_instance else (-1, "columns")
+        if len(z) < 2 or z[axis] != x[axis]:
+            raise ValueError(f"{self}: z must have as many {name} as x, which has shape {x}, got shape {z}")

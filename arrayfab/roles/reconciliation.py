@@ -71,7 +71,8 @@ class Reconciliation(Role):
         features = self._features(m)
         if self.D not in (None, features):
             raise ValueError(f"{self}: D must be {features} for m={m}, got {self.D}")
-        object.__setattr__(self, "m", m)
+        # Of two that are the same one stands for both.
+        object.__setattr__(self, "m", None if self.expansion is None else m)
         object.__setattr__(self, "D", features)
 
     @property
@@ -99,7 +100,7 @@ class Reconciliation(Role):
 
     def _check_inputs(self, shapes):
         (shape,) = shapes
-        check_columns(self, "x", shape, self.m)
+        check_columns(self, "x", shape, self.attributes)
 
     def parts(self):
         learned, frozen, W = super().parts()

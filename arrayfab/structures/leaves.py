@@ -237,7 +237,7 @@ class Constant(Structure):
             return self.T.rows(gy, numbers)[0] if need_x else None
 
         total = numbers.sum(x, axis=-1, keepdims=True)
-        return total * numbers.full((1, self.shape[1]), self.value), constant_rows_pullback
+        return total * numbers.full((1, numbers.size(self.shape[1])), self.value), constant_rows_pullback
 
     def cols(self, x, numbers):
         # The same down every column, in the order of memory that x has.
@@ -245,10 +245,10 @@ class Constant(Structure):
             return self.T.cols(gy, numbers)[0] if need_x else None
 
         total = numbers.sum(x, axis=-2, keepdims=True)
-        return total * numbers.full((self.shape[0], 1), self.value), constant_cols_pullback
+        return total * numbers.full((numbers.size(self.shape[0]), 1), self.value), constant_cols_pullback
 
     def dense(self, numbers):
-        return numbers.full(self.shape, self.value), _nothing
+        return numbers.full(tuple(map(numbers.size, self.shape)), self.value), _nothing
 
     def rows_cost(self, rows):
         return Cost(rows * self.shape[1], rows * sum(self.shape))

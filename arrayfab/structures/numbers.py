@@ -40,7 +40,7 @@ class Numbers:
         return size.at(self.rows) if isinstance(size, Symbol) and self.rows is not None else size
 
     def full(self, shape: tuple[int, ...], value: float) -> Array:
-        shape = tuple(map(self.size, shape))
+        """An array of one value. Its sizes are those of arrays, in which a symbol is not the formula's."""
         return self.xp.full(shape, value, dtype=self.dtype, device=device_of(self.like))
 
     def eye(self, n: int, D: int) -> Array:

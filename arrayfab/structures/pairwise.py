@@ -207,7 +207,7 @@ def _blocks(v):
     for size in v.shape:
         others *= max(size, 1)
     step = max(1, BLOCK // others)
-    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+    return [slice(start, min(start + step, n)) for start in range(0, max(n, 1), step)]
 
 
 def _joined(xp, blocks):

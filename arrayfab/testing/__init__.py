@@ -67,7 +67,7 @@ class Check:
         except CannotBeTried:
             raise
         except ValueError as error:
-            raise LawBroken(f"shape_and_length is broken by {self.subject}\n  {error}") from error
+            raise LawBroken(f"shape_and_length is broken by {self.subject!r}\n  {error}") from error
 
         @settings(
             max_examples=1 if law.once else self.max_examples,
@@ -86,7 +86,7 @@ class Check:
         holds()
 
     def __str__(self) -> str:
-        return f"{self.subject}-{self.law}-{self.namespace}"
+        return f"{self.subject!r}-{self.law}-{self.namespace}"
 
 
 # Hypothesis refuses to make a test inside another one, but not to run it: so this is made here.
@@ -206,7 +206,7 @@ def parametrize_with_checks(subjects: Iterable[Any], *, exempt: Mapping[str, str
     for subject in subjects:
         params += [pytest.param(check, id=str(check)) for check in checks(subject, exempt=exempt, **options)]
         params += [
-            pytest.param(None, id=f"{subject}-{law}", marks=pytest.mark.skip(reason=reason))
+            pytest.param(None, id=f"{subject!r}-{law}", marks=pytest.mark.skip(reason=reason))
             for law, reason in skipped.items()
             if LAWS[law].suits(subject, "numpy")
         ]

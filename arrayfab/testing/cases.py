@@ -63,10 +63,13 @@ class Case:
         return self.spread if self.is_whole else self.spread + 0.5
 
     def numbers(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """The data in float64 for what is called ``name``."""
+        """The data in float64 for what is called ``name``, numbers that the dtype has."""
         rng = np.random.default_rng([self.seed, *name.encode()])
         whole = rng.integers(-self.spread, self.spread + 1, size=shape).astype(np.float64)
-        return whole if self.is_whole else whole + rng.uniform(-0.5, 0.5, size=shape)
+        if self.is_whole:
+            return whole
+        # As the dtype holds them: else two that are nearly equal there would be in another order on the host.
+        return (whole + rng.uniform(-0.5, 0.5, size=shape)).astype(self.dtype).astype(np.float64)
 
     def asarray(self, numbers: np.ndarray) -> Array:
         """Host numbers as an array of the case's namespace, dtype and order."""

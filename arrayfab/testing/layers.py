@@ -9,26 +9,20 @@ from typing import Any
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab.composition import Parallel, Sequential
 from arrayfab.expansions import Expansion
 from arrayfab.layer import Layer
-from arrayfab.plain import Pointwise, Reshape
+from arrayfab.outline import data_shape
+from arrayfab.plain import Reshape
 from arrayfab.roles import BilinearInterdependence, ParameterizedInterdependence, Reconciliation, Role
 from arrayfab.testing.cases import Case
+from arrayfab.trees import leaves
 
 
 def data_shapes(layer: Layer, case: Case) -> tuple[tuple[int, ...], ...]:
     """The shapes of a layer's data, one for every array that it takes."""
-    rows = (*case.lead, case.rows)
-    layer = _first(layer)
-    if hasattr(layer, "dims"):
-        return tuple((*rows, columns) for columns in layer.dims)
-    if isinstance(layer, Reconciliation | Expansion):
-        return ((*rows, case.m if isinstance(layer, Expansion) else layer.attributes),)
-    if isinstance(layer, Reshape):
-        return ((*rows, *layer.before),)
-    b, m = (getattr(layer, name, None) or case.rows for name in ("b", "m"))
-    return ((*case.lead, b, m),)
+    columns = case.m if isinstance(layer, Expansion) else case.rows
+    tree = getattr(layer, "inputs", None)
+    return tuple((*case.lead, *shape) for shape in leaves(tree, data_shape(layer, case.rows, columns)))
 
 
 def takes_batch(layer: Any) -> bool:
@@ -36,14 +30,6 @@ def takes_batch(layer: Any) -> bool:
     if isinstance(layer, Reshape):
         return len(layer.before) == len(layer.after)
     return all(map(takes_batch, getattr(layer, "layers", ())))
-
-
-def _first(layer):
-    """The layer that says what data layers composed take: one of the first that is not for any shape."""
-    if not isinstance(layer, Parallel | Sequential):
-        return layer
-    firsts = [_first(each) for each in layer.layers]
-    return next((first for first in firsts if not isinstance(first, Pointwise)), firsts[0])
 
 
 def is_linear(role: Role) -> bool:
@@ -66,7 +52,7 @@ class Packed:
 
     def __init__(self, layer: Layer, case: Case):
         self._layer, shapes = layer, data_shapes(layer, case)
-        self._is_list = len(shapes) > 1 or hasattr(_first(layer), "dims")
+        self._is_list = isinstance(getattr(layer, "inputs", None), list)
         self._length = layer.num_parameters()
         self._takes_w = isinstance(layer, Role) or self._length > 0
         self._lead = max(len(case.lead), len(case.batch))
@@ -98,14 +84,14 @@ class Packed:
     def _joined(self, y):
         if not isinstance(y, list):
             return y
-        backend = _arrays.backend_of(str(self._layer), "y", y[0])
+        backend = _arrays.backend_of(repr(self._layer), "y", y[0])
         flat = [backend.reshape(part, (*part.shape[: self._lead], self._size(part))) for part in y]
         return backend.xp.concat(flat, axis=-1)
 
     def _split(self, u, y):
         if not isinstance(y, list):
             return u
-        reshape = _arrays.backend_of(str(self._layer), "u", u).reshape
+        reshape = _arrays.backend_of(repr(self._layer), "u", u).reshape
         edges = np.cumsum([0, *map(self._size, y)]).tolist()
         return [
             reshape(u[..., start:stop], tuple(part.shape))

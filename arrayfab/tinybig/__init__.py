@@ -38,3 +38,4 @@ from arrayfab.tinybig.expansion import *
 from arrayfab.tinybig.fusion import *
 from arrayfab.tinybig.interdependence import *
 from arrayfab.tinybig.reconciliation import *
+from arrayfab.tinybig.remainder import *

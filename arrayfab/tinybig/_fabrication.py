@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar
 
 from arrayfab import _arrays
 from arrayfab import fabrications as core
@@ -14,6 +14,10 @@ from arrayfab.tinybig._function import Function, ParameterError, checked, class_
 
 class fabrication(Function):
     """The adapter of all reconciliations: ``W = ψ(w) ∈ R^{n×D}``, dense."""
+
+    _order: ClassVar = {
+        "name": "base_fabrication", "require_parameters": True, "enable_bias": False, "device": "cpu",
+    }  # fmt: skip
 
     def __init__(self, *args, **kwargs):
         self._assigned: dict[str, Array] = {}

@@ -107,10 +107,10 @@ class Hooked(Function):
             raise TypeError(f"{self.name}: hand in the callables themselves, not their configurations")
 
     def pre_process(self, x: Array, device="cpu", *args, **kwargs) -> Array:
-        return _through(x, self.preprocess_functions)
+        return through(x, self.preprocess_functions)
 
     def post_process(self, x: Array, device="cpu", *args, **kwargs) -> Array:
-        return _through(x, self.postprocess_functions)
+        return through(x, self.postprocess_functions)
 
     def _is_plain(self) -> bool:
         """Whether nothing but arrayfab's part takes part."""
@@ -125,7 +125,8 @@ class Hooked(Function):
             )
 
 
-def _through(x, functions):
+def through(x, functions):
+    """What functions make of ``x``, one after another."""
     for function in [functions] if callable(functions) else functions or ():
         x = function(x)
     return x

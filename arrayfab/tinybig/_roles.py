@@ -45,12 +45,12 @@ class InRole(Hooked):
     def vjp(self, x, w: Array = None):
         """The result ``y`` and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``."""
         self._check_plain()
-        w = self._vector(w)
-        y, pull = self._role(self._need("x", x), w).vjp(x, w)
+        vector = self._vector(w)
+        y, pull = self._role(self._need("x", x), vector).vjp(x, vector)
 
         def role_pullback(grad_y):
             grad_x, grad_w = pull(grad_y)
-            return grad_x, None if grad_w is None else grad_w[None, :]
+            return grad_x, grad_w if grad_w is None or w is vector else grad_w[None, :]
 
         return y, role_pullback
 
@@ -59,6 +59,10 @@ class interdependence(InRole):
     """The adapter of all interdependences: ``y = x A`` among attributes, ``y = Aᵀ x`` among instances."""
 
     _overridable = (*InRole._overridable, "calculate_A")
+    _order: ClassVar = {
+        "b": ..., "m": ..., "name": "base_interdependency", "interdependence_type": "attribute",
+        "require_data": True, "require_parameters": False, **HOOKS, "device": "cpu",
+    }  # fmt: skip
     _is_bilinear = False
     A = b_prime = m_prime = None
 
@@ -142,7 +146,10 @@ class interdependence(InRole):
 class fusion(InRole):
     """The adapter of all fusions: arrays with as many rows become one."""
 
-    _learns = True
+    _order: ClassVar = {
+        "dims": None, "name": "base_fusion", "require_parameters": False, **HOOKS, "device": "cpu",
+    }  # fmt: skip
+    _learns = False
     n: int | None = None
 
     def _settle(self):
@@ -190,7 +197,10 @@ class fusion(InRole):
         """The fused array."""
         w = self._vector(w)
         x = [self.pre_process(x=array, device=device) for array in x]
-        return self.post_process(x=self._role(x, w)(x, w), device=device)
+        return self.post_process(x=self._fused(x, w), device=device)
+
+    def _fused(self, x, w):
+        return self._role(x, w)(x, w)
 
 
 def plain(key: str, base: type, doc: str, fixed: dict, /, **order) -> Any:

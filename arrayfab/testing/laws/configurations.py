@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab.expansions.base import expanded
 from arrayfab.fabrications import Fabrication
 from arrayfab.fabrications.blueprint import blueprint
+from arrayfab.formulated import formula_of_data
 from arrayfab.frozen import cache
 from arrayfab.io import load, save
 from arrayfab.roles import formula_of
@@ -75,7 +75,7 @@ def _agree(subject, twin, case):
 def _values_read_anew(subject, case):
     """What the calls give, by nothing that an equal subject left behind."""
     cache.clear()
-    for plans in (blueprint, expanded, formula_of, programs_of):
+    for plans in (blueprint, formula_of_data, formula_of, programs_of):
         plans.forget()
     tried = trials(subject, case).items()
     return {name: _arrays.to_host(trial.call(*trial.arrays(case))) for name, trial in tried}

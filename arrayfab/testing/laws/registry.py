@@ -90,4 +90,4 @@ def law(
 
 def _report(name, subject, case, what):
     indented = "".join(f"  {line}\n" for line in what.splitlines())
-    return f"{name} is broken by {subject}\n{indented}  again: laws.{name}({subject!r}, {case!r})"
+    return f"{name} is broken by {subject!r}\n{indented}  again: laws.{name}({subject!r}, {case!r})"
