@@ -205,7 +205,10 @@ def _list(arguments: argparse.Namespace) -> None:
     from arrayfab.catalogue import HEADER, catalogue
 
     n, D, rows = arguments.n, arguments.D, arguments.rows
-    title = f"n={n}, D={D}: learned numbers l, and multiplies of a call on {rows} rows in every role"
+    title = (
+        f"n={n}, D={D}: learned numbers l, and multiplies of a call on {rows} rows in every role "
+        "(of products: with Taylor(d=2))"
+    )
     show(title, HEADER, catalogue(n, D, rows))
 
 

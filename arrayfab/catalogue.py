@@ -33,7 +33,12 @@ EXPANSIONS: dict[str, Expansion] = {
     "taylor of degree 3": Taylor(d=3),
 }
 
-HEADER = ("variant", "l", "compression", "reconciliation", "interdependence", "bilinear", "fusion")
+PRODUCTS = EXPANSIONS["taylor"]
+
+HEADER = (
+    *("variant", "l", "compression"),
+    *("reconciliation", "of products", "interdependence", "bilinear", "fusion"),
+)
 
 
 def catalogue(n: int, D: int, rows: int = 32) -> list[tuple[str, ...]]:
@@ -41,7 +46,9 @@ def catalogue(n: int, D: int, rows: int = 32) -> list[tuple[str, ...]]:
 
     The roles' columns hold the multiplies of a call on ``rows`` rows: a reconciliation and a fusion of two
     halves from ``D`` columns to ``n``, an attribute interdependence from ``n`` columns to ``D``, and a
-    bilinear one of ``D`` columns with its ``rows × rows`` matrix. A dash stands where a variant does not fit.
+    bilinear one of ``D`` columns with its ``rows × rows`` matrix. "Of products" is the reconciliation of
+    ``D`` columns and their ``D²`` products, `Taylor`, with a matrix of as many columns. A dash stands where
+    a variant does not fit.
     """
     return [_line(name, variant, n, D, rows) for name, variant in VARIANTS.items()]
 
@@ -51,6 +58,7 @@ def _line(name, variant, n, D, rows):
     halves = (D // 2, D - D // 2)
     calls = [
         (lambda: Reconciliation(fabrication=variant, n=n, D=D), [(rows, D)]),
+        (lambda: Reconciliation(expansion=PRODUCTS, fabrication=variant, n=n, m=D), [(rows, D)]),
         (lambda: ParameterizedInterdependence(fabrication=variant, m=n, m_prime=D), [(rows, n)]),
         (lambda: BilinearInterdependence(fabrication=variant, b=rows), [(rows, D)]),
         (lambda: ConcatenationFusion(fabrication=variant, n=n, dims=halves), [(rows, d) for d in halves]),

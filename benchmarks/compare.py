@@ -30,6 +30,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--part", choices=("time", "memory", "both"), default="both", help="what to measure")
     parser.add_argument("--namespace", choices=("numpy", "cupy"), default="numpy", help="arrayfab's arrays")
     parser.add_argument("--threads", type=int, default=2, help="threads for every library (2)")
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="medians of wall time, or the least CPU time",
+    )
     parser.add_argument("--seconds", type=float, default=0.5, help="for one call of one workload (0.5)")
     parser.add_argument(
         "--json", metavar="FILE", type=Path, help="write the figures, merged into what FILE holds"

@@ -11,6 +11,8 @@ from records import OURS, PASSES, bars, gap, geometric_mean, ratios, slower
 DOCS = Path(__file__).parents[1] / "docs"
 Rows = list[list[str]]
 MOST_ROWS = 40
+# What parts of the page about expanded data are called, the second where OpenBLAS was told its kernels.
+EXPANDED = ("expanded", "expanded, told kernels")
 
 
 def text_table(rows: Rows) -> str:
@@ -141,6 +143,12 @@ def gpu_rows(results: dict) -> Rows:
     return rows if len(rows) > 1 else []
 
 
+def is_of_expansions(results: dict) -> bool:
+    """Whether a file holds workloads of expanded data alone, for which the page has parts of their own."""
+    cells = results["cells"].values()
+    return bool(cells) and all(cell.get("expanded") for cell in cells)
+
+
 def sections(results: dict) -> dict[str, Callable[[Callable[[Rows], str]], str]]:
     """The parts of a report by name, each given how to write a table."""
     dtypes = list(dict.fromkeys(cell["dtype"] for cell in results["cells"].values()))
@@ -178,11 +186,15 @@ def write_page(results: dict, name: str, docs: Path = DOCS) -> None:
     from figures import draw_all
 
     path = docs / "performance.md"
-    page = path.read_text(encoding="utf-8")
+    page, before = path.read_text(encoding="utf-8"), ""
+    if is_of_expansions(results):
+        before = f"{EXPANDED['kernels' in results['machine']]}, "
     for part, text in sections(results).items():
-        page = replaced(page, part, text(markdown_table))
-    path.write_text(replaced(page, "source", f"From `benchmarks/results/{name}.json`."), encoding="utf-8")
-    draw_all(results, docs / "figures")
+        page = replaced(page, before + part, text(markdown_table))
+    source = f"From `benchmarks/results/{name}.json`."
+    path.write_text(replaced(page, before + "source", source), encoding="utf-8")
+    if not before:
+        draw_all(results, docs / "figures")
 
 
 def replaced(page: str, part: str, text: str) -> str:

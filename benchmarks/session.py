@@ -38,10 +38,11 @@ class Session:
     def __init__(self, options: argparse.Namespace):
         self.options = options
         self.device = "cuda" if options.namespace == "cupy" else "cpu"
-        self.effort = Effort(seconds=0.03, turns=2) if options.quick else Effort(seconds=options.seconds)
+        short = {"seconds": 0.03, "turns": 2} if options.quick else {"seconds": options.seconds}
+        self.effort = Effort(clock=options.clock, **short)
         self.errors: list[str] = []
         self.results: dict[str, Any] = {
-            "machine": machine(options.threads, self.device),
+            "machine": machine(options.threads, self.device) | clock(options.clock),
             "peers": {},
             "cells": {},
         }
@@ -217,6 +218,7 @@ def described(workload: Workload) -> dict:
         "n": workload.shapes[0][1] if workload.shapes else workload.matrix[0],
         "b": workload.rows,
         "structured": workload.is_structured,
+        "expanded": workload.is_expanded,
         "wanted": workload.wanted,
         "differs": [peer.name for peer in PEERS if workload.kind in peer.differs],
         "dense_mib": max(n * D for n, D in workload.formed) * workload.itemsize / (1 << 20),
@@ -258,6 +260,12 @@ def machine(threads: int, device: str) -> dict:
         "arrayfab": arrayfab.__version__,
         "array-api-compat": importlib.metadata.version("array-api-compat"),
     }
+
+
+def clock(name: str) -> dict:
+    """Which times the figures are, and which of its kernels OpenBLAS was told to take."""
+    kernels = os.environ.get("OPENBLAS_CORETYPE")
+    return {"clock": name} | ({"kernels": kernels} if kernels else {})
 
 
 def load() -> float | None:

@@ -13,11 +13,22 @@ class Effort:
     """How long one call of one cell is measured.
 
     ``seconds`` of calls in that many ``turns``; a call that takes longer than ``longest`` is not repeated.
+    ``clock`` is ``wall``, of which medians are taken, or ``cpu``: the time of this process alone, of all its
+    threads, of which the least counts. That is for machines that others use as well, and for one thread.
     """
 
     seconds: float = 0.5
     turns: int = 8
     longest: float = 10.0
+    clock: str = "wall"
+
+    def now(self) -> float:
+        """The time in seconds, by the clock."""
+        return time.process_time() if self.clock == "cpu" else time.perf_counter()
+
+    def figure(self, durations: list[float]) -> float:
+        """What stands for some durations."""
+        return min(durations) if self.clock == "cpu" else statistics.median(durations)
 
 
 @dataclass
@@ -39,14 +50,14 @@ class Contender:
         """A pause, untimed calls, timed ones."""
         # The other libraries' threads go on spinning for some milliseconds and would disturb this one's.
         time.sleep(0.02)
-        share, start = effort.seconds / effort.turns, time.perf_counter()
+        share, start = effort.seconds / effort.turns, effort.now()
         self.call()
-        if time.perf_counter() - start < share:
+        if effort.now() - start < share:
             self.call()
         for _ in range(self._repeats(share)):
-            start = time.perf_counter()
+            start = effort.now()
             self.call()
-            self.durations.append(time.perf_counter() - start)
+            self.durations.append(effort.now() - start)
             self.spent += self.durations[-1]
         self.turns += 1
 
@@ -57,9 +68,9 @@ class Contender:
 
 
 def medians(calls: dict[str, Callable], effort: Effort) -> dict[str, float]:
-    """The median duration of each call in milliseconds, the calls taking turns."""
+    """The duration of each call in milliseconds, the calls taking turns."""
     contenders = {name: Contender(call) for name, call in calls.items()}
     while waiting := [one for one in contenders.values() if not one.is_done(effort)]:
         for contender in waiting:
             contender.turn(effort)
-    return {name: 1e3 * statistics.median(one.durations) for name, one in contenders.items()}
+    return {name: 1e3 * effort.figure(one.durations) for name, one in contenders.items()}

@@ -14,8 +14,11 @@ import records
 import reference
 import report
 import workloads as work
+from arrayfab import Hypercomplex, Reconciliation
+from arrayfab.expansions import RowNormalized, Taylor
+from arrayfab.testing.counting import Count, Counted
 from passes import passes
-from peers.native import Arrayfab, Inline
+from peers.native import Arrayfab, Formed, Inline
 from timing import Effort, medians
 
 TINY = [
@@ -26,6 +29,14 @@ TINY = [
     work.full(b=4, m=8),
     *(work.reconciliation(variant, n=64, b=3) for variant in work.RECONCILIATIONS),
 ]
+EXPANDED = [
+    *(work.taylor(2, variant, m=16, n=16, b=5) for variant in work.EXPANDED),
+    *(work.taylor(2, variant, m=16, n=16, b=5, is_normalized=True) for variant in work.EXPANDED),
+    *(work.taylor(3, variant, m=4, n=16, b=5) for variant in ("lphm", "low rank")),
+    *(work.taylor(3, variant, m=4, n=16, b=5, is_normalized=True) for variant in ("dual lphm", "low rank")),
+    *(work.functions(expansion, m=9, n=7, b=5) for expansion in work.FUNCTIONS),
+]
+TINY += EXPANDED
 EACH = pytest.mark.parametrize("workload", TINY, ids=lambda workload: workload.kind)
 
 
@@ -52,8 +63,10 @@ def run(**cells) -> dict:
 
 @EACH
 @pytest.mark.parametrize("dtype", work.DTYPES)
-@pytest.mark.parametrize("peer", [Arrayfab(), Inline()], ids=lambda peer: peer.name)
+@pytest.mark.parametrize("peer", [Arrayfab(), Inline(), Formed()], ids=lambda peer: peer.name)
 def test_a_workload_gives_the_numbers_of_its_dense_formula(workload, dtype, peer):
+    if why := peer.skips(workload):
+        pytest.skip(why)
     problem = work.Problem(replace(workload, dtype=dtype))
     expected, calls = reference.dense(problem), peer.prepare(problem)
     assert reference.disagreement(problem, calls.forward(), None, None, expected) is None
@@ -71,7 +84,7 @@ def test_the_matrix_free_reference_is_the_dense_one(workload):
 def test_an_einsum_says_what_the_formula_says(workload):
     formula, problem = workload.formula, work.Problem(replace(workload, dtype="float64"))
     if formula.spec is None:
-        pytest.skip("a sigmoid is in the formula")
+        pytest.skip("it is no single einsum")
     blocks = problem.named(problem.w, problem.frozen)
     y = np.einsum(formula.spec, *formula.einsum_operands(np, problem.xs, blocks), optimize=True)
     assert reference.error(y, formula.by_hand(np, problem.xs, blocks)) < 1e-12
@@ -132,6 +145,32 @@ def test_multiplications_grow_with_n_as_the_structure_promises(make, exponent):
     assert found == pytest.approx(exponent, abs=0.1)
 
 
+def multiplied(role, b: int) -> int:
+    """The multiplications that a forward and gradient call really makes, in products and entry by entry."""
+    count, rng = Count(), np.random.default_rng(0)
+
+    def counted_array(*shape):
+        array = rng.standard_normal(shape).view(Counted)
+        array.count = count
+        return array
+
+    y, pullback = role.vjp(counted_array(b, role.m), counted_array(role.num_parameters()))
+    pullback(counted_array(*y.shape))
+    return count.in_products + count.by_entry
+
+
+@pytest.mark.parametrize("is_normalized", [False, True], ids=["plain", "normalized"])
+@pytest.mark.parametrize("variant", ["hm", "lphm", "dual lphm"])
+def test_products_of_two_attributes_cost_as_much_as_attributes(variant, is_normalized):
+    # κ(x) has m + m² numbers in a row, and W as many.
+    fabrication = {**work.EXPANDED, "hm": Hypercomplex()}[variant]
+    expansion = RowNormalized(expansion=Taylor(d=2)) if is_normalized else Taylor(d=2)
+    sizes = (128, 512, 2048)
+    roles = [Reconciliation(expansion=expansion, fabrication=fabrication, n=16, m=m) for m in sizes]
+    found = records.slope(sizes, [multiplied(role, b=8) for role in roles])
+    assert found == pytest.approx(1.0, abs=0.1)
+
+
 @pytest.mark.parametrize("variant", work.RECONCILIATIONS)
 def test_multiplications_grow_with_the_batch_and_no_faster(variant):
     batches = (64, 256, 1024)
@@ -164,6 +203,12 @@ def test_every_call_takes_its_turns():
     assert min(counts.values()) > 2
 
 
+def test_the_cpu_s_clock_takes_the_least():
+    assert Effort(clock="cpu").figure([3.0, 1.0, 9.0]) == 1.0
+    assert Effort().figure([3.0, 1.0, 9.0]) == 3.0
+    assert Effort(clock="cpu").now() != Effort().now()
+
+
 def test_the_slope_of_a_power_law_is_its_exponent():
     assert records.slope([1, 10, 100], [3.0, 30.0 * 10, 300.0 * 100]) == pytest.approx(2.0)
 
@@ -194,6 +239,22 @@ def test_a_bar_is_met_or_missed():
     fast = run(a=cell({"arrayfab": 1.0, "PyTorch eager": 1.6, "JAX by hand": 3.0}))
     assert [bar.is_met for bar in records.bars(slow)] == [False, False, False, True]
     assert all(bar.is_met for bar in records.bars(fast))
+
+
+def test_expanded_data_have_bars_of_their_own():
+    peaks = {"arrayfab": {"forward + gradient": 1.0}, "tinybig": {"forward + gradient": 150.0}}
+    ms = {"arrayfab": 1.0, "PyTorch eager": 1.2, "tinybig": 900.0}
+    about = {"expanded": True, "wanted": (None, 1000), "mib": peaks}
+    dual = cell(ms, ms, family="expanded: taylor 2, dual lphm", **about)
+    splines = cell(ms, family="expanded: splines, low rank", expanded=True)
+    found = {bar.what: bar.is_met for bar in records.bars(run(dual=dual, splines=splines))}
+    assert found["best by hand: expanded: taylor 2, dual lphm, forward"]
+    assert not found["best by hand: expanded: splines, low rank, forward"]
+    assert found["tinybig's peak: expanded: taylor 2, dual lphm, forward + gradient"]
+    assert not found["tinybig: expanded: taylor 2, dual lphm, forward + gradient"]
+    assert "tinybig: expanded: taylor 2, dual lphm, forward" not in found
+    assert report.is_of_expansions(run(dual=dual, splines=splines))
+    assert not report.is_of_expansions(run(dual=dual, other=cell(ms)))
 
 
 def test_pieces_of_a_run_become_one():
@@ -240,7 +301,10 @@ def test_a_page_is_filled_between_its_marks():
 
 def test_the_page_has_a_place_for_every_part():
     page = (Path(__file__).parents[1] / "docs" / "performance.md").read_text(encoding="utf-8")
-    for part in (*report.sections(run()), "source"):
+    by_itself, told = report.EXPANDED
+    parts = [*report.sections(run()), "source", f"{told}, source", f"{told}, times"]
+    parts += [f"{by_itself}, {part}" for part in ("source", "machine", "bars", "times", "memory")]
+    for part in parts:
         assert f"<!-- {part} -->\n" in page
         assert f"<!-- end of {part} -->" in page
 

@@ -39,6 +39,12 @@ def test_list_prints_every_variant():
     for name in ("low rank (lorr)", "dual lphm", "random matrix hypernet"):
         assert name in result.stdout
     assert "192" in result.stdout  # l of low rank at rank two
+    assert max(map(len, result.stdout.splitlines())) <= 132
+    lines = {line[:27].strip(): line.split() for line in result.stdout.splitlines()[2:]}
+    # Of products, dual lphm needs about as much as of the columns alone, low rank many times that.
+    taken = {name: [int(cell.replace(",", "")) for cell in line[-5:-3]] for name, line in lines.items()}
+    assert taken["dual lphm"][1] < 4 * taken["dual lphm"][0]
+    assert taken["low rank (lorr)"][1] > 8 * taken["low rank (lorr)"][0]
 
 
 def test_bench_times_every_variant_that_fits():

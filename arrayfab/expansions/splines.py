@@ -72,11 +72,16 @@ class BSpline(Functions):
         if degree == 0:
             cell = xp.floor(u)
             return [xp.where(cell == k, 1.0 + 0.0 * u, 0.0 * u) for k in knots[:-1]]
-        scaled = self._unit * u
-        distances = [scaled - self._unit * k for k in knots]
-        heights = [self._unit - xp.abs(v) for v in distances[1:-1]]
-        splines = [y + xp.abs(y) for y in heights]
-        for k in range(2, degree + 1):
-            rises = zip(distances, distances[k + 1 :], splines, splines[1:], strict=False)
-            splines = [v * low - w * high for v, w, low, high in rises]
-        return splines
+        scaled, distances, levels = self._unit * u, [], [[] for _ in range(degree + 1)]
+        # One knot after the other, so that what is needed next has just been made.
+        for i, knot in enumerate(knots):
+            distances.append(scaled - self._unit * knot)
+            for k in range(1, min(i, degree + 1)):
+                j = i - k - 1
+                if k == 1:
+                    y = self._unit - xp.abs(distances[j + 1])
+                    levels[1].append(y + xp.abs(y))
+                else:
+                    low, high = levels[k - 1][j : j + 2]
+                    levels[k].append(distances[j] * low - distances[i] * high)
+        return levels[degree]
