@@ -22,6 +22,7 @@ from arrayfab.structures import (
     Gather,
     Groupwise,
     Identity,
+    LowRankHadamard,
     Map,
     Numbers,
     Sigmoid,
@@ -551,4 +552,35 @@ def test_blocks_that_do_not_lie_along_expanded_rows_are_correlations(data):
     u, cotangents = integers(9, *y.shape), Cotangents(numbers)
     pullback(u, cotangents)
     for name, gradient in zip(arrays, gradients(formula, list(arrays.values()), u, True), strict=True):
+        assert_equal(cotangents.take(name, arrays[name].shape), gradient)
+
+
+@settings(max_examples=30)
+@given(st.data())
+def test_an_entrywise_product_of_low_rank_is_applied_as_one(data):
+    n, m, rows = (data.draw(st.integers(*sizes)) for sizes in ((16, 18), (16, 18), (1, 3)))
+    shapes = {"A": (n, 2), "B": (2, m), "C": (n, 2), "D": (2, m)}
+    batch = {name: data.draw(st.sampled_from([(), (2,)])) for name in shapes}
+    arrays = {name: integers(i, *batch[name], *shapes[name]) for i, name in enumerate(shapes)}
+    A, B, C, D = (Dense(name, shape) for name, shape in shapes.items())
+    W, by_rows = hadamard(A @ B, C @ D), data.draw(st.booleans())
+    assert isinstance(W, LowRankHadamard)
+    x = integers(7, *((rows, n) if by_rows else (m, rows)))
+
+    def product(A, B, C, D, x):
+        return x @ ((A @ B) * (C @ D)) if by_rows else ((A @ B) * (C @ D)) @ x
+
+    def formula(*given):
+        return over_lead(product, given, (2,) * len(given))
+
+    numbers = Numbers(_arrays.backend_of("test", "w", np.zeros(1)), arrays, np.zeros((2, 1)))
+    y, pullback = (W.rows if by_rows else W.cols)(x, numbers)
+    given_arrays = [*arrays.values(), x]
+    expected = formula(*given_arrays)
+    assert_equal(spread(y, expected.shape[:-2]), expected)
+    u, cotangents = integers(9, *y.shape), Cotangents(numbers)
+    grad_x = numbers.unbroadcast(pullback(u, cotangents), x.shape)
+    *grads, expected_grad_x = gradients(formula, given_arrays, u, True)
+    assert_equal(grad_x, expected_grad_x)
+    for name, gradient in zip(arrays, grads, strict=True):
         assert_equal(cotangents.take(name, arrays[name].shape), gradient)

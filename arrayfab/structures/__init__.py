@@ -10,6 +10,7 @@ from arrayfab.structures.beside import SideBySide, side_by_side
 from arrayfab.structures.chain import Chain, chain
 from arrayfab.structures.correlation import Correlated
 from arrayfab.structures.elementwise import Basis, Map, Sigmoid
+from arrayfab.structures.entrywise import LowRankHadamard
 from arrayfab.structures.expanded_stream import ExpandedStream
 from arrayfab.structures.facesplitting import FaceSplitting, face, khatri_rao
 from arrayfab.structures.formed import Hadamard, Reshaped, ThroughDense, hadamard, reshaped
@@ -48,6 +49,7 @@ __all__ = [
     "Kronecker",
     "Let",
     "LogSoftmax",
+    "LowRankHadamard",
     "Map",
     "Multilinear",
     "Numbers",
