@@ -8,7 +8,7 @@ from itertools import accumulate, pairwise
 from arrayfab._cached import cached_property
 from arrayfab.programs import broadcast
 from arrayfab.structures.base import Cost, Structure
-from arrayfab.structures.formed import hadamard
+from arrayfab.structures.formed import ThroughDense, hadamard
 from arrayfab.structures.leaves import Constant, Dense
 from arrayfab.structures.numbers import total
 from arrayfab.structures.rewriting import HADAMARDS
@@ -21,7 +21,7 @@ def side_by_side(parts: tuple[Structure, ...]) -> Structure:
 
 
 @dataclass(frozen=True)
-class SideBySide(Structure):
+class SideBySide(ThroughDense):
     """``(X₁ | X₂ | …)``, matrices of as many rows, not copied into one for a product with few columns."""
 
     parts: tuple[Structure, ...]
@@ -73,7 +73,7 @@ class SideBySide(Structure):
     def cols(self, x, numbers):
         # (X₁ | X₂) x = X₁ x₁ + X₂ x₂, where x₁ lies above x₂:  gx is X₁ᵀ gy above X₂ᵀ gy.
         if self._is_short(x.shape[-1]):
-            return self._cols_of_one(x, numbers)
+            return super().cols(x, numbers)
         spans = zip(self.parts, self._spans, strict=True)
         products = [part.cols(x[..., start:stop, :], numbers) for part, (start, stop) in spans]
 
@@ -91,16 +91,6 @@ class SideBySide(Structure):
             return numbers.xp.concat([numbers.matmul_tn(a, gy) for a in held], axis=-2)
 
         return total(y for y, _ in products), side_by_side_cols_pullback
-
-    def _cols_of_one(self, x, numbers):
-        a, pull = self.dense(numbers)
-
-        def side_by_side_formed_pullback(gy, cotangents, need_x=True):
-            if self.learned:
-                pull(numbers.matmul_nt(gy, x), cotangents)
-            return numbers.matmul_tn(a, gy) if need_x else None
-
-        return numbers.matmul(a, x), side_by_side_formed_pullback
 
     @cached_property
     def _holds(self):
