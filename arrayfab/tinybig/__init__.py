@@ -32,10 +32,15 @@ Examples
 # ruff: noqa: F403
 from __future__ import annotations
 
-from arrayfab.tinybig._function import ParameterError as ParameterError
+from arrayfab.tinybig._configuration import ConfigurationError as ConfigurationError
+from arrayfab.tinybig._configuration import ParameterError as ParameterError
+from arrayfab.tinybig._configuration import from_config as from_config
 from arrayfab.tinybig.compression import *
 from arrayfab.tinybig.expansion import *
 from arrayfab.tinybig.fusion import *
+from arrayfab.tinybig.head import *
 from arrayfab.tinybig.interdependence import *
+from arrayfab.tinybig.layer import *
+from arrayfab.tinybig.model import *
 from arrayfab.tinybig.reconciliation import *
 from arrayfab.tinybig.remainder import *
