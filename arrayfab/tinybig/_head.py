@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from arrayfab.outline import outline
 from arrayfab.plain import Reshape
 from arrayfab.tinybig._configuration import at, of_config, settle_functions
 from arrayfab.tinybig._fabrication import fabrication
-from arrayfab.tinybig._function import ParameterError, check_own, checked, class_of, layers_of, through
+from arrayfab.tinybig._function import ParameterError, check_own, class_of, layers_of, through
 from arrayfab.tinybig._learning import Learned
 from arrayfab.tinybig._remainder import Constant, remainder
 from arrayfab.tinybig._roles import fusion, interdependence
@@ -76,13 +77,15 @@ class head(Learned):
         if self.channel_num > 1 and self.channel_fusion is None:
             self.channel_fusion = mean_fusion(dims=[self.n] * self.channel_num)
         self._settle_lengths()
-        try:
-            self.composition()
-        except NotImplementedError:
-            pass
+        with suppress(NotImplementedError):
+            self.composition()  # the parts must fit each other
 
     def _settle_lengths(self):
-        xi, instance, psi = self.attribute_interdependence, self.instance_interdependence, self.parameter_fabrication
+        xi, instance, psi = (
+            self.attribute_interdependence,
+            self.instance_interdependence,
+            self.parameter_fabrication,
+        )
         lengths = {
             "l_attribute_interdependence": _length(xi),
             "l_instance_interdependence": _length(instance),
@@ -174,17 +177,23 @@ class head(Learned):
         if psi is None:
             raise NotImplementedError(f"{self.name}: without a fabrication it is no head of arrayfab's")
         return Head(
-            expansion=None if self.data_transformation is None else self.data_transformation.whole(self._columns()),
+            expansion=None
+            if self.data_transformation is None
+            else self.data_transformation.whole(self._columns()),
             fabrication=psi.whole(),
             attribute=_layer_of(self.attribute_interdependence),
             instance=_layer_of(self.instance_interdependence),
             channels=self.channel_num,
             fusion=self._fused(),
             bias="b" in self._shapes(),
-            remainder=None if pi is None else pi.whole(self.m, self.n),
+            remainder=None if self._adds_nothing() else pi.whole(self.m, self.n),
             n=self.n,
             m=self.m,
         )
+
+    def _adds_nothing(self):
+        pi = self.remainder
+        return pi is None or (isinstance(pi, Constant) and pi.c == 0 and not pi.activation_functions)
 
     def _fused(self):
         if self.channel_num == 1:
@@ -208,12 +217,16 @@ class head(Learned):
 
     def calculate_pi_x(self, x, device="cpu", *args, **kwargs):
         """``π(x)``, None where it is zero."""
-        pi, xp = self.remainder, _arrays.backend_of(self.name, "x", x).xp
-        if pi is None or (isinstance(pi, Constant) and pi.c == 0 and not pi.activation_functions):
+        if self._adds_nothing():
             return None
-        return pi(x=x, w=self.w_remainder, b=self.b_remainder, m=self.m, n=self.n, xp=xp, dtype=x.dtype)
+        xp = _arrays.backend_of(self.name, "x", x).xp
+        return self.remainder(
+            x=x, w=self.w_remainder, b=self.b_remainder, m=self.m, n=self.n, xp=xp, dtype=x.dtype
+        )
 
-    def calculate_attribute_xi_x(self, x, channel_index: int = 0, kappa_x=None, device="cpu", *args, **kwargs):
+    def calculate_attribute_xi_x(
+        self, x, channel_index: int = 0, kappa_x=None, device="cpu", *args, **kwargs
+    ):
         """``x A_a(x)``."""
         return self._depended("attribute_interdependence", x, channel_index, kappa_x)
 

@@ -30,7 +30,9 @@ class layer(Learned):
 
     def _settle(self):
         if getattr(self, "fusion_strategy", "average") != "average":
-            raise ParameterError(f"{self.name}: fusion_strategy must be 'average', got {self.fusion_strategy!r}")
+            raise ParameterError(
+                f"{self.name}: fusion_strategy must be 'average', got {self.fusion_strategy!r}"
+            )
         self.heads = list(self._made() if self._head or self.heads is None else self.heads)
         self.width = len(self.heads)
         self.m, self.n = (getattr(self, key, None) or getattr(self.heads[0], key) for key in ("m", "n"))
@@ -53,7 +55,9 @@ class layer(Learned):
 
     def _made(self):
         if self._head is not None:
-            given = {key: getattr(self, key) for key in self._head._order if key in self._order and key != "name"}
+            given = {
+                key: getattr(self, key) for key in self._head._order if key in self._order and key != "name"
+            }
             return [self._head(**given) for _ in range(self.width)]
         if self.head_configs is None:
             raise ParameterError(f"{self.name}: heads or head_configs are needed")
@@ -88,7 +92,9 @@ class layer(Learned):
             return heads[0]
         self.head_fusion._check_plain()
         like = [np.empty((1, self.n))] * self.width
-        return Sequential([Parallel(heads), self.head_fusion._role(like, np.zeros(self.head_fusion.calculate_l()))])
+        return Sequential(
+            [Parallel(heads), self.head_fusion._role(like, np.zeros(self.head_fusion.calculate_l()))]
+        )
 
     def _stepwise(self, x, device):
         results = [each(x, device=device) for each in self.heads]
@@ -97,15 +103,14 @@ class layer(Learned):
         return self.head_fusion(x=results, w=self.w_head_fusion, device=device)
 
 
-def row(made_of: Any, behind: str, /, **changed: Any) -> Any:
-    """The layer of heads of one class: tinybig's name for it, and the head's keywords, some by other defaults.
+def row(made_of: Any, behind: str = "channel_num", /, order: str = "", **changed: Any) -> Any:
+    """The layer of heads of one class: tinybig's name for it, and the head's keywords, some changed.
 
-    The ``width`` stands behind the keyword of that name.
+    The ``width`` stands behind another keyword. What ``order`` names comes first.
     """
     key = f"{made_of.__name__.removesuffix('_head')}_layer"
-    order = {}
-    for name, default in {**made_of._order, "name": key, **changed}.items():
-        order[name] = default
-        if name == behind:
-            order["width"] = 1
-    return class_of(key, layer, None, f"Heads of the kind `{made_of.__name__}` side by side.", order, _head=made_of)
+    known = {**made_of._order, "name": key, "width": 1, **changed}
+    names = [name for each in made_of._order for name in ((each, "width") if each == behind else (each,))]
+    names = list(dict.fromkeys([*order.split(), *names]))
+    doc = f"Heads of the kind `{made_of.__name__}` side by side."
+    return class_of(key, layer, None, doc, {name: known[name] for name in names}, _head=made_of)

@@ -76,7 +76,9 @@ class Learned(Function):
         yield prefix, self
 
     def _all_shapes(self):
-        return {prefix + name: shape for prefix, owner in self._tree() for name, shape in owner._shapes().items()}
+        return {
+            prefix + name: shape for prefix, owner in self._tree() for name, shape in owner._shapes().items()
+        }
 
     def num_parameters(self) -> int:
         """How many numbers are learned."""
@@ -133,7 +135,8 @@ class Learned(Function):
                 array = getattr(owner, name)
                 if tuple(array.shape) != shapes[name]:
                     raise ParameterError(
-                        f"{self.name}: {prefix}{name} must have shape {shapes[name]}, got {tuple(array.shape)}"
+                        f"{self.name}: {prefix}{name} must have shape {shapes[name]}, "
+                        f"got {tuple(array.shape)}"
                     )
                 parts.append(array if row is None else array[row, :])
         if not parts:
@@ -236,7 +239,7 @@ class Learned(Function):
 
     @checked
     def vjp(self, x, w=None):
-        """The result ``y`` and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``, for all numbers at once."""
+        """The result ``y`` and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``, for all numbers."""
         self._draw_missing(self._need("x", x))
         return self.composition().vjp(x, self._vector(w))
 

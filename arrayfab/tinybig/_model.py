@@ -50,7 +50,9 @@ class Deep(model):
         dims = self.dims
         if not isinstance(dims, list | tuple) or len(dims) < 2:
             raise ParameterError(f"{self.name}: dims must hold at least two sizes, got {dims!r}")
-        given = {key: getattr(self, key) for key in self._layer._order if key in self._order and key != "name"}
+        given = {
+            key: getattr(self, key) for key in self._layer._order if key in self._order and key != "name"
+        }
         layers = []
         for m, n in pairwise(dims):
             is_last = n == dims[-1]

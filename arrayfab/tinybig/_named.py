@@ -4,62 +4,71 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from arrayfab.expansions import Identity, RowNormalized
+from arrayfab.expansions import Expansion, Identity, RowNormalized
 from arrayfab.layer import Layer
 from arrayfab.plain import Pointwise
 from arrayfab.rowwise import Softmax
 from arrayfab.tinybig._configuration import CLASSES, ParameterError
-from arrayfab.tinybig._function import HERE, Function
+from arrayfab.tinybig._function import Function
 
 
 class Named(Function):
     """A function of arrays of any namespace, row by row."""
 
-    _path: ClassVar[str] = ""
-    _layer_of: ClassVar[Any] = None
-    name = ""
+    _path: ClassVar[str] = ""  # PyTorch's name of it
+    _layer: ClassVar[Any] = None
+    _order: ClassVar = {"device": "cpu"}
+
+    def __init_subclass__(cls, functional: str):
+        paths = (cls._path, f"torch.{functional}", f"torch.nn.functional.{functional}", functional)
+        CLASSES.update(dict.fromkeys(paths, cls))
 
     def layer(self) -> Layer:
         """The same as a layer of arrayfab."""
-        return type(self)._layer_of(self)
+        return self._layer
 
     def forward(self, x, *args, **kwargs):
         return self.layer()(x, None)
 
     def to_config(self):
-        given = {key: getattr(self, key) for key, default in self._order.items() if key != "device"}
+        given = {key: getattr(self, key) for key in self._order if key != "device"}
         return {"function_class": self._path, "function_parameters": given}
 
 
-class LayerNorm(Named):
-    """Rows of mean zero and variance one; what learns in PyTorch's stays one and zero in tinybig."""
+class ReLU(Named, functional="relu"):
+    """``max(x, 0)``."""
 
-    _order: ClassVar = {"normalized_shape": None, "eps": 1e-5, "device": "cpu"}
-
-    def _settle(self):
-        shape = self.normalized_shape
-        (self._size,) = shape if isinstance(shape, list | tuple) else (shape,)
-
-    def layer(self):
-        return self.over(Identity())
-
-    def over(self, expansion):
-        """The expansion with its rows normalised."""
-        return RowNormalized(expansion=expansion, eps=self.eps)
-
-    def check(self, columns: int) -> None:
-        """ParameterError unless these are the columns that are meant."""
-        if self._size not in (None, columns):
-            raise ParameterError(f"LayerNorm: normalized_shape must be {columns}, got {self._size}")
-
-    def forward(self, x, *args, **kwargs):
-        self.check(x.shape[-1])
-        return super().forward(x)
+    _path, _layer = "torch.nn.ReLU", Pointwise("relu")
 
 
-class RowSoftmax(Named):
-    """Rows as probabilities, or their logarithms."""
+class Sigmoid(Named, functional="sigmoid"):
+    """``1 / (1 + exp(−x))``."""
 
+    _path, _layer = "torch.nn.Sigmoid", Pointwise("sigmoid")
+
+
+class Tanh(Named, functional="tanh"):
+    """``tanh x``."""
+
+    _path, _layer = "torch.nn.Tanh", Pointwise("tanh")
+
+
+class SiLU(Named, functional="silu"):
+    """``x / (1 + exp(−x))``."""
+
+    _path, _layer = "torch.nn.SiLU", Pointwise("silu")
+
+
+class Exp(Named, functional="exp"):
+    """``exp x``."""
+
+    _path, _layer = "torch.exp", Pointwise("exp")
+
+
+class RowSoftmax(Named, functional="softmax"):
+    """Rows as probabilities."""
+
+    _path, _layer = "torch.nn.Softmax", Softmax()
     _order: ClassVar = {"dim": -1, "device": "cpu"}
 
     def _settle(self):
@@ -67,33 +76,35 @@ class RowSoftmax(Named):
             raise ParameterError(f"{self._path}: dim must be -1 or 1, got {self.dim!r}")
 
 
-#: The names in ``torch.nn``, those in ``torch.nn.functional``, and what they are.
-_TABLE: tuple[tuple[str, str, type, Any], ...] = (
-    ("ReLU", "relu", Named, lambda f: Pointwise("relu")),
-    ("Sigmoid", "sigmoid", Named, lambda f: Pointwise("sigmoid")),
-    ("Tanh", "tanh", Named, lambda f: Pointwise("tanh")),
-    ("SiLU", "silu", Named, lambda f: Pointwise("silu")),
-    ("exp", "exp", Named, lambda f: Pointwise("exp")),
-    ("LayerNorm", "layer_norm", LayerNorm, None),
-    ("Softmax", "softmax", RowSoftmax, lambda f: Softmax()),
-    ("LogSoftmax", "log_softmax", RowSoftmax, lambda f: Softmax(is_log=True)),
-)
-for _name, _functional, _base, _made in _TABLE:
-    _path = "torch.exp" if _name == "exp" else f"torch.nn.{_name}"
-    _class = type(
-        _name,
-        (_base,),
-        {
-            "__doc__": _base.__doc__,
-            "__module__": HERE,
-            "_path": _path,
-            "_layer_of": _made,
-            "_order": _base._order or {"device": "cpu"},
-        },
-    )
-    CLASSES |= dict.fromkeys(
-        (_path, f"torch.{_functional}", f"torch.nn.functional.{_functional}", _functional), _class
-    )
+class RowLogSoftmax(RowSoftmax, functional="log_softmax"):
+    """Rows as the logarithms of probabilities."""
+
+    _path, _layer = "torch.nn.LogSoftmax", Softmax(is_log=True)
+
+
+class LayerNorm(Named, functional="layer_norm"):
+    """Rows of mean zero and variance one; what learns in PyTorch's stays one and zero in tinybig."""
+
+    _path = "torch.nn.LayerNorm"
+    _order: ClassVar = {"normalized_shape": None, "eps": 1e-5, "device": "cpu"}
+
+    def layer(self):
+        return self.over(Identity())
+
+    def over(self, expansion: Expansion) -> Expansion:
+        """The expansion with its rows normalised."""
+        return RowNormalized(expansion=expansion, eps=self.eps)
+
+    def check(self, columns: int) -> None:
+        """ParameterError unless these are the columns that are meant."""
+        if self.normalized_shape not in (None, columns, [columns], (columns,)):
+            raise ParameterError(
+                f"{self._path}: normalized_shape must be {columns}, got {self.normalized_shape!r}"
+            )
+
+    def forward(self, x, *args, **kwargs):
+        self.check(x.shape[-1])
+        return super().forward(x)
 
 
 def named(path: str) -> Named:

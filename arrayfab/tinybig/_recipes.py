@@ -44,7 +44,9 @@ def taylor(head: Any) -> Any:
 
 def kernel(head: Any) -> Any:
     """The bells of a kernel, or the data for the linear one."""
-    known = {name: getattr(expansion, f"{name}_expansion") for name in ("gaussian_rbf", "inverse_quadratic_rbf")}
+    known = {
+        name: getattr(expansion, f"{name}_expansion") for name in ("gaussian_rbf", "inverse_quadratic_rbf")
+    }
     if head.kernel == "linear":
         return identity(head)
     made_of = _chosen(head, "kernel", known, ("linear", *known))
@@ -123,7 +125,11 @@ def chained(head: Any) -> Interdependence:
         made = InverseChain(**given, interdependence_type="instance")
     elif head.with_multihop:
         made = MultihopChain(
-            **given, self_loops=loops, hops=head.h, is_accumulated=head.accumulative, interdependence_type="instance"
+            **given,
+            self_loops=loops,
+            hops=head.h,
+            is_accumulated=head.accumulative,
+            interdependence_type="instance",
         )
     else:
         made = ChainInterdependence(**given, self_loops=loops, interdependence_type="instance")
@@ -148,7 +154,8 @@ def linked(head: Any) -> Interdependence:
         "graph": graph(head),
         "is_directed": is_directed,
         "normalization": head.normalization_mode if head.normalization else None,
-        "self_loops": 1.0 if head.self_dependence else 0.0,
+        # tinybig's PageRank has no self-loops.
+        "self_loops": float(head.self_dependence and not head.with_pagerank),
         "interdependence_type": "instance",
     }
     if head.require_data or head.require_parameters:

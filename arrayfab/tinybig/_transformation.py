@@ -27,7 +27,7 @@ class transformation(Hooked):
         return self._made_of(**{key: getattr(self, key) for key in self._hyper})
 
     def whole(self, m: int) -> expansions.Expansion:
-        """The expansion of arrayfab that says the same of ``m`` attributes, rows normalised where they are."""
+        """The expansion of arrayfab that says the same of ``m`` attributes, rows normalised if they are."""
         check_own(self, *self._overridable)
         if self.preprocess_functions:
             raise NotImplementedError(f"{self.name}: functions before an expansion are no part of arrayfab's")

@@ -14,10 +14,24 @@ from arrayfab.tinybig.head import svm_head as _svm_head
 rpn_layer = layer
 _CLASSES |= {"layer": layer, "rpn_layer": layer}
 
-perceptron_layer = _row(_perceptron_head, "channel_num", with_relu=True, with_softmax=True)
-svm_layer = _row(_svm_head, "channel_num")
-kan_layer = _row(_kan_head, "channel_num", name="perceptron_head")  # its name is tinybig's
-naive_bayes_layer = _row(_naive_bayes_head, "channel_num", name="perceptron_layer")
-pgm_layer = _row(_pgm_head, "channel_num", name="perceptron_layer")
-chain_interdependence_layer = _row(_chain_interdependence_head, "channel_num")
+_LAST = "parameters_init_method device"
+perceptron_layer = _row(_perceptron_head, with_relu=True, with_softmax=True)
+svm_layer = _row(
+    _svm_head,
+    order="m n name kernel base_range num_interval epsilon enable_bias with_lorr r with_residual channel_num "
+    f"width {_LAST}",
+)
+kan_layer = _row(
+    _kan_head,
+    order=f"m n grid_range t d name enable_bias with_lorr r channel_num width {_LAST}",
+    name="perceptron_head",  # it is tinybig's
+)
+naive_bayes_layer = _row(_naive_bayes_head, name="perceptron_layer")
+pgm_layer = _row(_pgm_head, name="perceptron_layer")
+chain_interdependence_layer = _row(
+    _chain_interdependence_head,
+    order="m n chain_length channel_num width name bi_directional with_multihop h accumulative "
+    "with_inverse_approx with_exponential_approx self_dependence self_scaling with_dual_lphm with_lorr r "
+    f"enable_bias with_residual with_batch_norm with_relu with_dropout p with_softmax {_LAST}",
+)
 graph_interdependence_layer = _row(_graph_interdependence_head, "n")
