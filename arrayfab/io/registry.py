@@ -39,6 +39,7 @@ _BUILT_IN = {
         roles.Reconciliation,
         roles.ParameterizedInterdependence,
         roles.BilinearInterdependence,
+        roles.Attention,
         roles.ConcatenationFusion,
         roles.Concatenation,
         composition.Sequential,
