@@ -28,6 +28,7 @@ from arrayfab.head import Head
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.plain import Pointwise, Reshape
 from arrayfab.roles import (
+    Attention,
     BilinearInterdependence,
     Concatenation,
     ConcatenationFusion,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LPHM",
+    "Attention",
     "BilinearInterdependence",
     "Concatenation",
     "ConcatenationFusion",

@@ -26,12 +26,13 @@ from arrayfab.expansions import (
     NaiveLaplace,
     NaiveNormal,
 )
-from arrayfab.fabrications import Full
+from arrayfab.fabrications import Fabrication, Full, LowRank
 from arrayfab.fusions import Fusion
 from arrayfab.head import Head
-from arrayfab.interdependences import Graph, GraphInterdependence
+from arrayfab.interdependences import ChainInterdependence, Graph, GraphInterdependence, Interdependence
 from arrayfab.layer import Layer
 from arrayfab.plain import Pointwise
+from arrayfab.roles import Attention
 
 _DENSITIES = {
     "normal": NaiveNormal,
@@ -41,6 +42,8 @@ _DENSITIES = {
     "chi2": NaiveChi2,
     "exponential": NaiveExponential,
 }
+_SCORES = LowRank(r=3)
+_STEPS = ChainInterdependence(interdependence_type="instance")
 _KERNELS = {"gaussian": GaussianRBF, "inverse_quadratic": InverseQuadraticRBF}
 
 
@@ -81,12 +84,7 @@ def mlp(dims: Sequence[int], *, activation: str = "relu", width: int = 1, **part
 
 def resnet(dims: Sequence[int], *, activation: str = "relu", width: int = 1, **parts: Any) -> Sequential:
     """An `mlp` whose heads add their data: as they are where sizes agree, else by a learned linear map."""
-    heads = [
-        _head(
-            m, n, width, {"remainder": remainders.identity() if m == n else remainders.linear(m, n), **parts}
-        )
-        for m, n in _pairs("resnet", dims)
-    ]
+    heads = [_head(m, n, width, {"remainder": _shortcut(m, n), **parts}) for m, n in _pairs("resnet", dims)]
     return _deep(heads, activation)
 
 
@@ -159,6 +157,120 @@ def gcn(
     )
 
 
+def gat(
+    dims: Sequence[int],
+    graph: Graph,
+    *,
+    is_directed: bool = False,
+    scores: Fabrication = _SCORES,
+    activation: str = "relu",
+    width: int = 1,
+    **parts: Any,
+) -> Sequential:
+    """A graph attention network: a `gcn` whose means are weighted, by `arrayfab.Attention` to those linked.
+
+    Parameters
+    ----------
+    dims : sequence of int
+        Columns of the data, of what lies between, and of the result.
+    graph, is_directed
+        Those of `arrayfab.Attention`.
+    scores : Fabrication
+        That of the attention in each head.
+    activation : str
+        What stands between the heads.
+    width : int
+        Heads side by side in each layer.
+    **parts
+        Fields of every `arrayfab.Head`.
+    """
+
+    def attention(m):
+        return Attention(
+            fabrication=scores, m=m, interdependence_type="instance", graph=graph, is_directed=is_directed
+        )
+
+    return _deep(
+        [_head(m, n, width, {"instance": attention(m), **parts}) for m, n in _pairs("gat", dims)], activation
+    )
+
+
+def transformer(
+    dims: Sequence[int],
+    *,
+    scores: Fabrication = _SCORES,
+    activation: str = "relu",
+    width: int = 1,
+    **parts: Any,
+) -> Sequential:
+    """Attention among the rows and a head for each row by itself, in turns; a last head gives the result.
+
+    Data have shape ``(..., b, m)``, where ``b`` rows attend to each other. Between the first of ``dims`` and
+    the last stand the columns of each pair. All heads but the last add their data, as those of a `resnet` do.
+
+    Parameters
+    ----------
+    dims : sequence of int
+        Columns of the data, of what lies between, and of the result.
+    scores : Fabrication
+        That of the `arrayfab.Attention` of each pair.
+    activation : str
+        What stands between the heads.
+    width : int
+        Heads side by side in each layer.
+    **parts
+        Fields of every `arrayfab.Head`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from arrayfab import models
+    >>> model = models.transformer((8, 8, 2))
+    >>> model(np.ones((5, 10, 8)), model.init(rng=0)).shape
+    (5, 10, 2)
+    """
+    heads = []
+    for m, n in _blocks("transformer", dims):
+        attention = Attention(fabrication=scores, m=m, interdependence_type="instance")
+        heads.append(_head(m, n, width, {"instance": attention, "remainder": _shortcut(m, n), **parts}))
+        heads.append(_head(n, n, width, {"remainder": _shortcut(n, n), **parts}))
+    return _deep([*heads, _head(dims[-2], dims[-1], width, parts)], activation)
+
+
+def rnn(
+    dims: Sequence[int],
+    *,
+    chain: Interdependence = _STEPS,
+    activation: str = "tanh",
+    width: int = 1,
+    **parts: Any,
+) -> Sequential:
+    """A recurrent network: a head for each step by itself, and one whose steps take from those before.
+
+    Data have shape ``(..., steps, m)``, and there is a result for every step. The two take turns between the
+    first of ``dims`` and the last but one; a last head gives the result.
+
+    Parameters
+    ----------
+    dims : sequence of int
+        Columns of the data, of what lies between, and of the result.
+    chain : Interdependence
+        What steps take from others. Left out, each takes from the one before it and from itself; those of
+        `arrayfab.interdependences.InverseChain` take from all before.
+    activation : str
+        What stands between the heads.
+    width : int
+        Heads side by side in each layer.
+    **parts
+        Fields of every `arrayfab.Head`.
+    """
+    heads = []
+    for m, n in _blocks("rnn", dims):
+        heads.append(_head(m, n, width, parts))
+        heads.append(_head(n, n, width, {"instance": chain, **parts}))
+    return _deep([*heads, _head(dims[-2], dims[-1], width, parts)], activation)
+
+
 def naive_bayes(m: int, n: int, *, distribution: str = "normal", width: int = 1, **parts: Any) -> Layer:
     """Scores of ``n`` classes that are linear in the log density of each attribute by itself."""
     density = _chosen("naive_bayes: distribution", distribution, _DENSITIES)()
@@ -184,15 +296,25 @@ def _head(m, n, width, parts):
     return wide(Head(m=m, n=n, **{"fabrication": Full(), "bias": True, **parts}), width)
 
 
+def _shortcut(m, n):
+    """What adds the data to ``n`` columns: as they are where sizes agree, else by a learned linear map."""
+    return remainders.identity() if m == n else remainders.linear(m, n)
+
+
 def _deep(heads, activation):
     """Heads one after another, with an activation between them."""
     between = [layer for head in heads[:-1] for layer in (head, Pointwise(activation))]
     return Sequential([*between, heads[-1]])
 
 
-def _pairs(name, dims):
-    if not isinstance(dims, list | tuple) or len(dims) < 2:
-        raise ValueError(f"{name}: dims must hold at least two sizes, got {dims!r}")
+def _blocks(name, dims):
+    """The sizes of all but the last head, of which there is one block each at least."""
+    return list(_pairs(name, dims, 3))[:-1]
+
+
+def _pairs(name, dims, least=2):
+    if not isinstance(dims, list | tuple) or len(dims) < least:
+        raise ValueError(f"{name}: dims must hold at least {least} sizes, got {dims!r}")
     return pairwise(dims)
 
 

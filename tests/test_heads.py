@@ -13,7 +13,7 @@ from namespaces import ENTRIES
 import arrayfab as af
 from arrayfab import _arrays, expansions, models, remainders
 from arrayfab.gradients import mean_squared_error, value_and_grad
-from arrayfab.interdependences import ChainInterdependence, GaussianKernel, Graph
+from arrayfab.interdependences import ChainInterdependence, GaussianKernel, Graph, InverseChain
 from arrayfab.programs import Program
 from arrayfab.structures import streamed as streaming
 from arrayfab.testing import parametrize_with_checks
@@ -37,6 +37,17 @@ class Cut:
         return self.w[start : self.at].reshape(shape)
 
 
+GRAPH = Graph.of(B, [(0, 1), (2, 1), (3, 1), (1, 4)])
+ARE_LINKED = np.eye(B, dtype=bool)
+ARE_LINKED[[1, 1, 1, 4], [0, 2, 3, 1]] = True
+
+
+def shares(scores, are_linked=True):
+    """What each row takes of the others, for how much the others count for it in the columns of scores."""
+    e = np.where(are_linked, np.exp(scores.T / np.sqrt(M)), 0.0)
+    return e / e.sum(axis=1, keepdims=True)
+
+
 ATTRIBUTES = {
     None: (None, lambda x, cut: x),
     "learned": (
@@ -58,6 +69,14 @@ INSTANCES = {
     "bilinear": (
         af.BilinearInterdependence(fabrication=af.Full(), m=M, interdependence_type="instance"),
         lambda x, z, cut: (x @ cut(M, M) @ x.T).T @ z,
+    ),
+    "attention": (
+        af.Attention(fabrication=af.Full(), m=M, interdependence_type="instance"),
+        lambda x, z, cut: shares(x @ cut(M, M) @ x.T) @ z,
+    ),
+    "attention to those linked": (
+        af.Attention(fabrication=af.LowRank(r=1), m=M, interdependence_type="instance", graph=GRAPH),
+        lambda x, z, cut: shares(x @ cut(M, 1) @ cut(1, M) @ x.T, ARE_LINKED) @ z,
     ),
     "kernel": (
         GaussianKernel(sigma=2.0, interdependence_type="instance"),
@@ -453,7 +472,9 @@ def full(**parts):
         (lambda: full()(np.ones((2, M)), np.ones(12, np.float32)), "Head: x has dtype float64"),
         (lambda: remainders.linear(M, N, activation="swish"), "function must be one of"),
         (lambda: remainders.constant(N, np.nan), "c must be a finite number"),
-        (lambda: models.mlp((3,)), "mlp: dims must hold at least two sizes"),
+        (lambda: models.rnn((3, 2)), "rnn: dims must hold at least 3 sizes"),
+        (lambda: models.transformer(3), "transformer: dims must hold at least 3 sizes"),
+        (lambda: models.mlp((3,)), "mlp: dims must hold at least 2 sizes"),
         (lambda: models.naive_bayes(2, 2, distribution="a"), "naive_bayes: distribution must be one of"),
         (lambda: models.kernel_svm(2, 2, kernel="a"), "kernel_svm: kernel must be one of"),
     ],
@@ -476,6 +497,12 @@ NAMED = {
     "kan": (models.kan((3, 2), t=4, d=2), 2 * 3 * 6 + 6),
     "naive bayes": (models.naive_bayes(3, 2), 8),
     "kernel svm": (models.kernel_svm(3, 2, width=2), 2 * (2 * 30 + 2)),
+    "rnn": (models.rnn((3, 4, 2)), 4 * 3 + 4 + 4 * 4 + 4 + 2 * 4 + 2),
+    "gat": (models.gat((3, 2), Graph.of(4, [(0, 1), (1, 3)])), 3 * 6 + 2 * 3 + 2),
+    "transformer": (
+        models.transformer((3, 4, 2), activation="tanh", bias=False),
+        3 * 6 + 2 * 4 * 3 + 4 * 4 + 2 * 4,
+    ),
     "pgm": (models.pgm(3, 2, d=2, fabrication=af.LowRank(r=1)), 2 + 6 + 2),
 }
 
@@ -504,6 +531,26 @@ def test_a_gcn_takes_means_over_neighbours():
     mean = (A / A.sum(axis=0)).T
     expected = mean @ np.tanh(mean @ x @ w[:12].reshape(4, 3).T) @ w[12:].reshape(2, 4).T
     np.testing.assert_allclose(model(x, w), expected, rtol=1e-12)
+
+
+def test_a_transformer_adds_what_rows_take_of_others_and_what_each_makes_of_itself():
+    model = models.transformer((M, M, 2), scores=af.Full(), activation="tanh", bias=False)
+    x, w = normal(B, M), model.init(rng=0)
+    cut = Cut(w)
+    W = cut(M, M)
+    scores = cut(M, M)
+    z = np.tanh(shares(x @ scores @ x.T) @ x @ W.T + x)
+    z = np.tanh(z @ cut(M, M).T + z)
+    np.testing.assert_allclose(model(x, w), z @ cut(2, M).T, rtol=1e-12)
+
+
+def test_steps_of_a_recurrent_network_take_from_those_before():
+    model = models.rnn((M, 2, 1), chain=InverseChain(interdependence_type="instance"), bias=False)
+    x, w = normal(2, B, M), model.init(rng=0)
+    cut = Cut(w)
+    z = np.tanh(x @ cut(2, M).T)
+    z = np.tanh(np.tril(np.ones((B, B))) @ z @ cut(2, 2).T)
+    np.testing.assert_allclose(model(x, w), z @ cut(1, 2).T, rtol=1e-12)
 
 
 def test_a_residual_layer_adds_what_comes_in():

@@ -23,9 +23,8 @@ from interdependence_reference import (
 )
 
 import arrayfab as af
-from arrayfab import _arrays, gradients
+from arrayfab import _arrays, gradients, links
 from arrayfab import interdependences as it
-from arrayfab.interdependences import links
 from arrayfab.ruled import programs_of
 from arrayfab.structures import Dense, Numbers, pairwise
 

@@ -38,13 +38,13 @@ from arrayfab.interdependences.kernels import (
     PolynomialKernel,
     TanhKernel,
 )
-from arrayfab.interdependences.links import Graph
 from arrayfab.interdependences.statistics import (
     KLDivergence,
     MutualInformation,
     PearsonCorrelation,
     RVCoefficient,
 )
+from arrayfab.links import Graph
 
 __all__ = [
     "AnisotropicKernel",

@@ -13,8 +13,8 @@ from arrayfab._cached import cached_property
 from arrayfab.fabrications.blueprint import settle_sizes
 from arrayfab.interdependences.base import Interdependence
 from arrayfab.interdependences.functions import check_flags, settle_reals
-from arrayfab.interdependences.links import Graph, Weights
 from arrayfab.interdependences.normalization import check_normalization, scales
+from arrayfab.links import Graph, Weights
 from arrayfab.structures import Operator, SquareAction
 
 #: Of so many nodes at most a matrix is inverted that no series inverts.

@@ -40,6 +40,7 @@ _BUILT_IN = {
         roles.Reconciliation,
         roles.ParameterizedInterdependence,
         roles.BilinearInterdependence,
+        roles.Attention,
         roles.ConcatenationFusion,
         roles.Concatenation,
         composition.Sequential,

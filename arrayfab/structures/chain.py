@@ -20,6 +20,12 @@ def factors_of(matrix: Structure) -> tuple[Structure, ...]:
     return matrix.factors if isinstance(matrix, Chain) else (matrix,)
 
 
+def at_narrowest(product: Chain) -> tuple[Structure, Structure]:
+    """A product as that of two, with the smallest size between them."""
+    cut = min(range(1, len(product.factors)), key=lambda i: product.factors[i].shape[0])
+    return chain(*product.factors[:cut]), chain(*product.factors[cut:])
+
+
 @builds("product")
 def chain(*matrices: Structure) -> Structure:
     """The product of matrices, with nested products flattened and neutral identities left out.
@@ -44,17 +50,16 @@ def _rewritten(factors: list[Structure]) -> list[Structure]:
         product = PRODUCTS.of(done[-1], factor) if done else None
         if product is None:
             done.append(factor)
-        else:
-            done.pop()
-            ahead += factors_of(product)[::-1]
+            continue
+        done.pop()
+        ahead += factors_of(product)[::-1]
     return done
 
 
 @builds("multiple")
 def multiple(matrix: Structure, scale: float) -> Structure:
     """A matrix times a number."""
-    n = matrix.shape[0]
-    return chain(Identity((n, n), scale), matrix)
+    return chain(Identity((matrix.shape[0],) * 2, scale), matrix)
 
 
 @dataclass(frozen=True)

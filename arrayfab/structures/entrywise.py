@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from arrayfab._cached import cached_property
 from arrayfab.structures.base import Multilinear, Structure
-from arrayfab.structures.chain import Chain, chain
+from arrayfab.structures.chain import Chain, at_narrowest, chain
 from arrayfab.structures.facesplitting import face
 from arrayfab.structures.formed import Hadamard
 from arrayfab.structures.rewriting import HADAMARDS
@@ -64,12 +64,6 @@ class LowRankHadamard(Multilinear):
 
 @HADAMARDS.of_types(Chain, Chain)
 def _of_low_rank(left, right):
-    (A, B), (C, D) = _at_narrowest(left), _at_narrowest(right)
+    (A, B), (C, D) = at_narrowest(left), at_narrowest(right)
     (n, m), rank = left.shape, A.shape[1] * C.shape[1]
     return LowRankHadamard(A, B, C, D) if 2 * rank * (n + m) <= n * m else None
-
-
-def _at_narrowest(product: Chain) -> tuple[Structure, Structure]:
-    """A product as that of two, with the smallest size between them."""
-    cut = min(range(1, len(product.factors)), key=lambda i: product.factors[i].shape[0])
-    return chain(*product.factors[:cut]), chain(*product.factors[cut:])

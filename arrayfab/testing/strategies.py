@@ -185,9 +185,8 @@ def built_in_roles(draw, side: int = 4) -> roles.Role:
         )
     if make == "bilinear":
         size = {"b": b} if kinds == "attribute" else {"m": b}
-        return roles.BilinearInterdependence(
-            fabrication=draw(fabrications(b, b)), interdependence_type=kinds, **size
-        )
+        role = draw(st.sampled_from([roles.BilinearInterdependence, roles.Attention]))
+        return role(fabrication=draw(fabrications(b, b)), interdependence_type=kinds, **size)
     return roles.ConcatenationFusion(fabrication=draw(fabrications(n, D + b)), dims=(D, b), n=n)
 
 

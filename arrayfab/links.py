@@ -14,6 +14,7 @@ from arrayfab import _arrays
 from arrayfab._arrays import Array, is_integer
 from arrayfab._cached import cached_property, remembered
 from arrayfab.fabrications.blueprint import settle_sizes
+from arrayfab.structures.segments import tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +187,14 @@ class Weights:
                 backend.index(indices, device),
                 None if weights is None else _arrays.from_host(weights, backend.xp, x.dtype, device),
             )
-            for indices, weights in _tables(*ends, self.values, self.n, self.n)
+            for indices, weights in self._tables(*ends)
         ]
+
+    def _tables(self, sources, targets):
+        """Levels of places to take numbers from and to add up, with weights at the first."""
+        first, *others = tables(targets, self.n)
+        sources, weights = np.append(sources, self.n), np.append(self.values, 0.0)
+        return [(sources[first], weights[first]), *((table, None) for table in others)]
 
 
 def _sparse_of(backend):
@@ -210,34 +217,6 @@ def _times(matrix, x, axis, backend):
     flat = backend.reshape(x, (-1, *x.shape[-2:]))
     parts = [matrix @ flat[i] for i in range(flat.shape[0])] or [flat]
     return backend.reshape(backend.xp.concat(parts, axis=0), x.shape)
-
-
-# Sums of unequal lengths without a sum into given places, which the standard has not: every target takes up
-# to ``most`` of its sources at once, in as many pieces as it needs; pieces are then the sources of their
-# target.
-def _tables(sources, targets, values, count, n):
-    """Levels of tables ``(most, pieces)`` of places, with weights at the first; ``count`` stands for none."""
-    most = min(max(2, -(-len(sources) // max(n, 1))), 16)
-    levels = []
-    while True:
-        order = np.argsort(targets, kind="stable")
-        sources, targets = sources[order], targets[order]
-        counts = np.bincount(targets, minlength=n)
-        among = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-        pieces = np.maximum(1, -(-counts // most))
-        first = np.cumsum(pieces) - pieces
-        at = (among % most, first[targets] + among // most)
-        table = np.full((most, int(pieces.sum())), count)
-        table[at] = sources
-        weights = None
-        if not levels:
-            weights = np.zeros(table.shape)
-            weights[at] = values[order]
-        levels.append((table, weights))
-        if pieces.max(initial=1) == 1:
-            return levels
-        count = table.shape[1]
-        sources, targets = np.arange(count), np.repeat(np.arange(n), pieces)
 
 
 def _gathered(xp, x, axis, indices, weights):
