@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arrayfab._elementwise import FUNCTIONS
 from arrayfab.formulated import Formulated
-from arrayfab.structures import LogSoftmax, Map
+from arrayfab.structures import LogSoftmax
+from arrayfab.structures.attention import Softmax as Shares
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,4 @@ class Softmax(Formulated):
             raise TypeError(f"Softmax: is_log must be True or False, got {self.is_log!r}")
 
     def formula(self, X):  # type: ignore[override]
-        logarithms = LogSoftmax(X)
-        return logarithms if self.is_log else Map(FUNCTIONS["exp"], logarithms)
+        return LogSoftmax(X) if self.is_log else Shares(X)

@@ -34,7 +34,7 @@ class layer(Learned):
                 f"{self.name}: fusion_strategy must be 'average', got {self.fusion_strategy!r}"
             )
         self.heads = list(self._made() if self._head or self.heads is None else self.heads)
-        self.width = len(self.heads)
+        self.width, self.width_alloc, self.head_configs = len(self.heads), None, None
         self.m, self.n = (getattr(self, key, None) or getattr(self.heads[0], key) for key in ("m", "n"))
         sizes = [(each.m, each.n) for each in self.heads]
         if sizes != [(self.m, self.n)] * self.width:
@@ -51,7 +51,8 @@ class layer(Learned):
             fused = mean_fusion(dims=[self.n] * self.width)
         if fused is not None and fused.get_num() != self.width:
             raise ParameterError(f"{self.name}: head_fusion must be of {self.width}, got {fused.get_num()}")
-        self.head_fusion, self.head_configs, self.head_fusion_configs = fused, None, None
+        self.head_fusion = fused
+        self.head_fusion_configs = None
 
     def _made(self):
         if self._head is not None:

@@ -32,7 +32,7 @@ class Deep(model):
         self.layers = list(self._made() if self._layer or self.layers is None else self.layers)
         if not self.layers:
             raise ParameterError(f"{self.name}: there must be one layer at least")
-        self.depth = len(self.layers)
+        self.depth, self.depth_alloc, self.layer_configs = len(self.layers), None, None
 
     def _made(self):
         if self._layer is not None:
@@ -43,7 +43,6 @@ class Deep(model):
         for i, config in enumerate(configs):
             with at(f"layer_configs[{i}]"):
                 layers.append(of_config(config, layer))
-        self.layer_configs = None
         return layers
 
     def _of_sizes(self):
