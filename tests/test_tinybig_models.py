@@ -81,6 +81,20 @@ CASES = [
     for more in cases
     for package in BOTH
 ]
+PLAIN = {"with_batch_norm": False, "with_dropout": False}
+SHARES = [{}, {"with_lorr_interdependence": True, "r_interdependence": 1, "channel_num": 2}]
+CASES += [
+    (f"{key}_interdependence_{package}", (4, 3), {**more, **given})
+    for package in BOTH
+    for key, given in (("bilinear", {}), ("graph_bilinear", {**GRAPH, "normalization": False}))
+    for more in SHARES
+]
+CASES += [
+    ("gat", ([4, 3, 2],), {**GRAPH, "normalization": False, "enable_bias": True}),
+    ("transformer", ([4, 3], [5, 2]), PLAIN),
+    ("rnn", (3, [4, 3, 2]), {"with_relu": False, "bi_directional": True}),
+    ("regression_rnn", (3, [4, 3, 2]), {"with_residual": True, "with_taylor": True}),
+]
 DEEP = {"channel_num": 2, "enable_bias": True, "width": 2, **LOW}
 CASES += [
     (name, ([4, 3, 2],), more) for name in ("mlp", "kan", "svm", "naive_bayes", "pgm") for more in ({}, DEEP)
@@ -96,7 +110,7 @@ def normal(*shape, seed=0):
 
 
 def data(name):
-    return normal(5, 12 if "chain" in name else 4)
+    return normal(5, 12 if "chain" in name or "rnn" in name else 4)
 
 
 @pytest.mark.parametrize(("name", "args", "more"), CASES)
@@ -307,6 +321,7 @@ try:
     import torch
 
     theirs_of = {name: import_module(f"tinybig.{name}") for name in ("head", "layer", "model")}
+    theirs_of["graph_based_heads"] = import_module("tinybig.head.graph_based_heads")
     absent = ""
 except Exception as error:  # it needs pinned versions of much, and some of its releases do not parse
     absent = f"tinybig cannot be imported: {error!r}"
@@ -323,11 +338,18 @@ class TestBesideTinybig:
     @pytest.mark.parametrize(("name", "args", "more"), CASES)
     def test_result(self, name, args, more):
         package = next((kind for kind in BOTH if name.endswith(f"_{kind}")), "model")
-        made_of = getattr(theirs_of[package], name)
+        made_of = getattr(theirs_of[package], name, None) or getattr(theirs_of["graph_based_heads"], name)
         theirs = quietly(made_of, *args, **more)
         for module in theirs.modules():  # there is no dropout here
             kept = getattr(module, "output_process_functions", None) or ()
             module.output_process_functions = [f for f in kept if not isinstance(f, torch.nn.Dropout)]
+            for f in (
+                getattr(getattr(module, "instance_interdependence", None), "postprocess_functions", None)
+                or ()
+            ):
+                f.keywords["mask_zeros"] = f.keywords.pop(
+                    "mask_zero", True
+                )  # misspelt there, so that it fails
         quietly(theirs.initialize_parameters)
         arranged = {"arrangement": "reshaped"} if "with_dual_lphm" in more else {}
         ours = getattr(door, name)(*args, **more, **arranged)
@@ -344,7 +366,7 @@ class TestBesideTinybig:
         if package == "head" and "chain" not in name:
             torch.testing.assert_close(ours._stepwise(x, "cpu"), y, rtol=1e-4, atol=1e-5)
 
-    @pytest.mark.parametrize("package", ["head", "layer", "model"])
+    @pytest.mark.parametrize("package", [*BOTH, "model", "graph_based_heads"])
     def test_keywords(self, package):
         for name, made_of in vars(theirs_of[package]).items():
             if not inspect.isclass(getattr(door, name, None)) or not inspect.isclass(made_of):
@@ -355,4 +377,8 @@ class TestBesideTinybig:
             assert list(order)[: len(wanted)] == list(wanted)
             for key, default in wanted.items():
                 ours = inspect.Parameter.empty if order[key] is ... else order[key]
-                assert ours == default or (key in ("with_batch_norm", "with_dropout") and ours is False)
+                has_none = key in ("with_batch_norm", "with_dropout") or (name, key) == (
+                    "gat",
+                    "normalization",
+                )
+                assert ours == default or (has_none and ours is False)

@@ -13,7 +13,7 @@ _GRIDS = "patches of grids: there are no grids in arrayfab"
 _DRAWN = "draws attributes anew in every call, also in evaluation: it is no map of a row"
 _MEANS = "an algorithm of tinybig's own, with running means from call to call, also in evaluation"
 _DATA = "an interdependence without learned numbers: there are none in arrayfab"
-_HEADS = "heads of grids and with a softmax of interdependences, and what is made of them: not yet"
+_CONVOLUTIONS = "a convolution: there is none in arrayfab"
 
 
 def because(reason, names, ending=""):
@@ -70,13 +70,9 @@ NOT_HERE = {
     },
     "fusion": {},
     "remainder": {},
-    "head": because(_HEADS, "bilinear_interdependence grid_interdependence grid_compression", "_head"),
-    "layer": because(
-        _HEADS,
-        "bilinear_interdependence graph_bilinear_interdependence grid_interdependence grid_compression",
-        "_layer",
-    ),
-    "model": because(_HEADS, "cnn gat rnn regression_rnn transformer"),
+    "head": because(_CONVOLUTIONS, "grid_interdependence grid_compression", "_head"),
+    "layer": because(_CONVOLUTIONS, "grid_interdependence grid_compression", "_layer"),
+    "model": because(_CONVOLUTIONS, "cnn"),
 }
 
 

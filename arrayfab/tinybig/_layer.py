@@ -12,7 +12,7 @@ from arrayfab.tinybig._function import ParameterError, check_own, class_of
 from arrayfab.tinybig._head import head
 from arrayfab.tinybig._learning import Learned
 from arrayfab.tinybig._roles import fusion
-from arrayfab.tinybig.fusion import mean_fusion
+from arrayfab.tinybig.fusion import mean_fusion, parameterized_concatenation_fusion
 
 
 class layer(Learned):
@@ -104,7 +104,14 @@ class layer(Learned):
         return self.head_fusion(x=results, w=self.w_head_fusion, device=device)
 
 
-def row(made_of: Any, behind: str = "channel_num", /, order: str = "", **changed: Any) -> Any:
+class Joined(layer):
+    """Heads whose results stand side by side, times a learned matrix."""
+
+    def _settle_fusion(self):
+        self.head_fusion = parameterized_concatenation_fusion(dims=[self.n] * self.width)
+
+
+def row(made_of: Any, behind: str = "channel_num", /, base: Any = layer, order: str = "", **changed: Any):
     """The layer of heads of one class: tinybig's name for it, and the head's keywords, some changed.
 
     The ``width`` stands behind another keyword. What ``order`` names comes first.
@@ -114,4 +121,4 @@ def row(made_of: Any, behind: str = "channel_num", /, order: str = "", **changed
     names = [name for each in made_of._order for name in ((each, "width") if each == behind else (each,))]
     names = list(dict.fromkeys([*order.split(), *names]))
     doc = f"Heads of the kind `{made_of.__name__}` side by side."
-    return class_of(key, layer, None, doc, {name: known[name] for name in names}, _head=made_of)
+    return class_of(key, base, None, doc, {name: known[name] for name in names}, _head=made_of)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, ClassVar
 
 from arrayfab.composition import Sequential
+from arrayfab.fabrications import Constant
+from arrayfab.plain import Reshape
+from arrayfab.roles import ParameterizedInterdependence
 from arrayfab.tinybig._configuration import at, of_config, repeated
 from arrayfab.tinybig._function import ParameterError, check_own, class_of
 from arrayfab.tinybig._layer import layer
 from arrayfab.tinybig._learning import Learned
+from arrayfab.tinybig.layer import (
+    bilinear_interdependence_layer,
+    chain_interdependence_layer,
+    perceptron_layer,
+)
 
 
 class model(Learned):
@@ -36,7 +45,7 @@ class Deep(model):
 
     def _made(self):
         if self._layer is not None:
-            return self._of_sizes()
+            return [self._made_as(self._layer, m, n, **here) for m, n, here in self._places(self.dims)]
         if self.layer_configs is None:
             raise ParameterError(f"{self.name}: layers or layer_configs are needed")
         configs, layers = repeated(self, "depth", "depth_alloc", "layer_configs"), []
@@ -45,20 +54,20 @@ class Deep(model):
                 layers.append(of_config(config, layer))
         return layers
 
-    def _of_sizes(self):
-        dims = self.dims
+    def _made_as(self, made_of: Any, m: int, n: int, **changed: Any) -> layer:
+        """A layer of a class, of these sizes, by the model's keywords but for some."""
+        given = {key: getattr(self, key) for key in made_of._order if key in self._order and key != "name"}
+        return made_of(**{**given, **changed, "m": m, "n": n})
+
+    def _places(self, dims) -> Iterator[tuple[int, int, dict[str, bool]]]:
+        """Sizes of one layer after another, and what its keywords say at its place."""
         if not isinstance(dims, list | tuple) or len(dims) < 2:
             raise ParameterError(f"{self.name}: dims must hold at least two sizes, got {dims!r}")
-        given = {
-            key: getattr(self, key) for key in self._layer._order if key in self._order and key != "name"
-        }
-        layers = []
         for m, n in pairwise(dims):
             is_last = n == dims[-1]
-            here = {key: given[key] and not is_last for key in self._between}
-            here |= {key: given[key] and is_last and m == dims[-2] for key in self._last}
-            layers.append(self._layer(**{**given, **here, "m": m, "n": n}))
-        return layers
+            here = {key: getattr(self, key) and not is_last for key in self._between}
+            here |= {key: getattr(self, key) and is_last and m == dims[-2] for key in self._last}
+            yield m, n, here
 
     def get_depth(self) -> int:
         """How many layers there are."""
@@ -75,11 +84,80 @@ class Deep(model):
         return x
 
 
-def row(key: str, made_of: Any, doc: str, /, between=(), last=(), **own: Any) -> Any:
+class Attentive(Deep):
+    """Layers of shares and of each instance by itself in turns, and layers that give the result."""
+
+    _between, _last = ("with_relu",), ("with_softmax",)
+    _layer = bilinear_interdependence_layer
+
+    def _made(self):
+        if len(self.dims) < 2 or not self.fc_dims:
+            raise ParameterError(f"{self.name}: dims must hold two sizes at least, and fc_dims one")
+        layers: list[layer] = []
+        for m, n in pairwise(self.dims):
+            layers += [
+                self._made_as(bilinear_interdependence_layer, m, n),
+                self._made_as(perceptron_layer, n, n),
+            ]
+        places = self._places([self.dims[-1], *self.fc_dims])
+        return layers + [self._made_as(perceptron_layer, m, n, **here) for m, n, here in places]
+
+
+class Recurrent(Deep):
+    """Rows that hold ``chain_length`` members: layers of each member and of the chain in turns.
+
+    The last layer is that of the members' mean, or of all of them side by side.
+    """
+
+    _layer = chain_interdependence_layer
+    _is_mean: ClassVar[bool] = True
+
+    def _made(self):
+        dims = self.dims
+        if not isinstance(dims, list | tuple) or len(dims) < 2:
+            raise ParameterError(f"{self.name}: dims must hold at least two sizes, got {dims!r}")
+        for key in ("with_dual_lphm_interdependence", "with_lorr_interdependence"):
+            if getattr(self, key):
+                raise NotImplementedError(f"{self.name}: {key} must be False: in tinybig it changes nothing")
+        layers: list[layer] = []
+        for m, n in pairwise(dims[:-1]):
+            layers.append(self._made_as(perceptron_layer, m, n, with_relu=True, with_softmax=False))
+            layers.append(
+                self._made_as(chain_interdependence_layer, n, n, with_softmax=False, with_taylor=False)
+            )
+        m = dims[-2] * (1 if self._is_mean else self.chain_length)
+        return [*layers, self._made_as(perceptron_layer, m, dims[-1], with_relu=False)]
+
+    def composition(self):
+        check_own(self, "forward")
+        L, parts = self.chain_length, []
+        for i, each in enumerate(self.layers[:-1]):
+            m, n, whole = each.m, each.n, each.composition()
+            members = [Reshape((L * m,), (L, m)), whole, Reshape((L, n), (L * n,))]
+            parts += [whole] if i % 2 else members
+        last = self.layers[-1]
+        if self._is_mean:
+            mean = ParameterizedInterdependence(
+                fabrication=Constant(c=1.0 / L), b=L, b_prime=1, interdependence_type="instance"
+            )
+            parts += [Reshape((L * last.m,), (L, last.m)), mean, Reshape((1, last.m), (last.m,))]
+        return Sequential([*parts, last.composition()])
+
+    def _stepwise(self, x, device):
+        raise NotImplementedError(f"{self.name}: functions that are handed in have no place in a chain")
+
+
+def row(key: str, made_of: Any, doc: str, base: type = Deep, /, **own: Any) -> Any:
     """A model of layers of one class: tinybig's name for it, and keywords with defaults.
 
     Keywords of the layers that it does not name are its own too.
     """
+    order = {} if "dims" in own else {"dims": ...}
     rest = {name: default for name, default in made_of._order.items() if name not in ("m", "n", "name", *own)}
-    order = {"dims": ..., **own, **rest}
-    return class_of(key, Deep, None, doc, order, _layer=made_of, _between=tuple(between), _last=tuple(last))
+    return class_of(key, base, None, doc, {**order, **own, **rest}, _layer=made_of)
+
+
+class Processed(Deep):
+    """Layers that activate their results, but for the last one, whose results may be probabilities."""
+
+    _between, _last = ("with_relu",), ("with_softmax",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from arrayfab.interdependences import (
@@ -15,6 +16,7 @@ from arrayfab.interdependences import (
     MultihopGraph,
     PageRankGraph,
 )
+from arrayfab.roles import Attention
 from arrayfab.tinybig import expansion, reconciliation
 from arrayfab.tinybig._configuration import ParameterError
 from arrayfab.tinybig._named import named
@@ -79,12 +81,13 @@ def _chosen(head, key, known, names):
     return known[value]
 
 
-def fabricated(head: Any) -> Any:
+def fabricated(head: Any, which: str = "") -> Any:
     """The fabrication: of two pairs of low rank, of one pair, or full."""
-    if getattr(head, "with_dual_lphm", False):
-        made = reconciliation.dual_lphm_reconciliation(r=head.r, arrangement=head.arrangement)
-    elif head.with_lorr:
-        made = reconciliation.lorr_reconciliation(r=head.r)
+    r = getattr(head, f"r{which}")
+    if getattr(head, f"with_dual_lphm{which}", False):
+        made = reconciliation.dual_lphm_reconciliation(r=r, arrangement=head.arrangement)
+    elif getattr(head, f"with_lorr{which}"):
+        made = reconciliation.lorr_reconciliation(r=r)
     else:
         made = reconciliation.identity_reconciliation()
     made.enable_bias = head.enable_bias
@@ -117,6 +120,8 @@ def log_activated(head: Any) -> list[Any]:
 
 def chained(head: Any) -> Interdependence:
     """The links of a chain."""
+    if head.with_taylor:
+        raise NotImplementedError(f"{head.name}: with_taylor must be False: in tinybig it changes nothing")
     given = {"length": head.chain_length, "is_directed": not head.bi_directional}
     loops = head.self_scaling if head.self_dependence else 0.0
     if head.with_exponential_approx:
@@ -165,3 +170,31 @@ def linked(head: Any) -> Interdependence:
     if head.with_multihop:
         return MultihopGraph(hops=head.h, is_accumulated=head.accumulative, **given)
     return GraphInterdependence(**given)
+
+
+def attending(head: Any) -> Attention:
+    """Shares of the other instances."""
+    # Attention divides by √m, tinybig's scores are multiplied by √n.
+    return Attention(
+        fabrication=math.sqrt(head.m * head.n) * fabricated(head, "_interdependence").whole(),
+        m=head.m,
+        interdependence_type="instance",
+    )
+
+
+def attending_to_linked(head: Any) -> Attention:
+    """Shares of the instances that a graph links."""
+    no = dict.fromkeys(("with_pagerank", "with_multihop", "normalization"), False)
+    for key, value in {**no, "self_dependence": True}.items():
+        if getattr(head, key) != value:
+            raise NotImplementedError(
+                f"{head.name}: {key} must be {value}: shares are taken of what is linked, whatever the weights"
+            )
+    links = linked(head)
+    return Attention(
+        fabrication=math.sqrt(head.m) * fabricated(head, "_interdependence").whole(),
+        m=head.m,
+        interdependence_type="instance",
+        graph=links.graph,
+        is_directed=links.is_directed,
+    )

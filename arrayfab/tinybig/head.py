@@ -72,6 +72,16 @@ chain_interdependence_head = _row(
     **_INIT,
     **_ARRANGED,
 )
+_LINKED = {
+    **{"channel_num": 1, "graph": None, "graph_file_path": None, "nodes": None, "links": None},
+    **{"directed": False, "with_multihop": False, "h": 1, "accumulative": False, "with_pagerank": False},
+    **{"c": 0.15, "require_data": False, "require_parameters": False},
+}
+_SHARES = {
+    "with_dual_lphm_interdependence": False,
+    "with_lorr_interdependence": False,
+    "r_interdependence": 3,
+}
 graph_interdependence_head = _row(
     "graph_interdependence_head",
     "Instances that are linked by a graph, times a matrix.",
@@ -81,18 +91,28 @@ graph_interdependence_head = _row(
         **_PARTS,
         "output_process_functions": _make.log_activated,
     },
-    **{"name": "graph_interdependence_head", "channel_num": 1, "graph": None, "graph_file_path": None},
-    **{
-        "nodes": None,
-        "links": None,
-        "directed": False,
-        "with_multihop": False,
-        "h": 1,
-        "accumulative": False,
+    **{"name": "graph_interdependence_head", **_LINKED, "normalization": True},
+    **{"normalization_mode": "column", "self_dependence": True, **_LPHM, "with_residual": False},
+    **{"enable_bias": False, **_LAST, "p": 0.5, **_INIT, **_ARRANGED},
+)
+graph_bilinear_interdependence_head = _row(
+    "graph_bilinear_interdependence_head",
+    "Instances that take shares of those that a graph links to them, times a matrix.",
+    {
+        "data_transformation": _make.identity,
+        "instance_interdependence": _make.attending_to_linked,
+        **_PARTS,
+        "output_process_functions": _make.log_activated,
     },
-    **{"with_pagerank": False, "c": 0.15, "require_data": False, "require_parameters": False},
-    **{"normalization": True, "normalization_mode": "column", "self_dependence": True, **_LPHM},
-    **{"with_residual": False, "enable_bias": False, **_LAST, "p": 0.5},
-    **_INIT,
-    **_ARRANGED,
+    **{"name": "graph_bilinear_interdependence_head", **_LINKED, "normalization": False},
+    **{"normalization_mode": "column", "self_dependence": True, **_SHARES, **_LPHM, "with_residual": False},
+    **{"enable_bias": False, **_LAST, "p": 0.5, **_INIT, **_ARRANGED},
+)
+bilinear_interdependence_head = _row(
+    "bilinear_interdependence_head",
+    "Instances that take shares of each other, times a matrix.",
+    {"data_transformation": _make.taylor, "instance_interdependence": _make.attending, **_PARTS},
+    **{"name": "bilinear_interdependence_head", "batch_num": None, "channel_num": 1, **_SHARES},
+    **{"with_taylor": False, "d": 2, **_LPHM, "enable_bias": False, "with_residual": False, **_LAST},
+    **{"p": 0.25, **_INIT, **_ARRANGED},
 )

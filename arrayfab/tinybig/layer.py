@@ -1,9 +1,14 @@
 """tinybig's layers, over its heads."""
 
 from arrayfab.tinybig._configuration import CLASSES as _CLASSES
+from arrayfab.tinybig._layer import Joined as _Joined
 from arrayfab.tinybig._layer import layer as layer
 from arrayfab.tinybig._layer import row as _row
+from arrayfab.tinybig.head import bilinear_interdependence_head as _bilinear_interdependence_head
 from arrayfab.tinybig.head import chain_interdependence_head as _chain_interdependence_head
+from arrayfab.tinybig.head import (
+    graph_bilinear_interdependence_head as _graph_bilinear_interdependence_head,
+)
 from arrayfab.tinybig.head import graph_interdependence_head as _graph_interdependence_head
 from arrayfab.tinybig.head import kan_head as _kan_head
 from arrayfab.tinybig.head import naive_bayes_head as _naive_bayes_head
@@ -35,3 +40,5 @@ chain_interdependence_layer = _row(
     f"enable_bias with_residual with_batch_norm with_relu with_dropout p with_softmax {_LAST}",
 )
 graph_interdependence_layer = _row(_graph_interdependence_head, "n")
+graph_bilinear_interdependence_layer = _row(_graph_bilinear_interdependence_head, "n")
+bilinear_interdependence_layer = _row(_bilinear_interdependence_head, base=_Joined, name="attention_layer")

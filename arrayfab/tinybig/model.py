@@ -1,9 +1,14 @@
 """tinybig's models, over its layers."""
 
+from arrayfab.tinybig import _model as _of
 from arrayfab.tinybig._function import class_of as _class_of
-from arrayfab.tinybig._model import Deep as _Deep
 from arrayfab.tinybig._model import model as model
 from arrayfab.tinybig._model import row as _row
+from arrayfab.tinybig.layer import bilinear_interdependence_layer as _bilinear_interdependence_layer
+from arrayfab.tinybig.layer import chain_interdependence_layer as _chain_interdependence_layer
+from arrayfab.tinybig.layer import (
+    graph_bilinear_interdependence_layer as _graph_bilinear_interdependence_layer,
+)
 from arrayfab.tinybig.layer import graph_interdependence_layer as _graph_interdependence_layer
 from arrayfab.tinybig.layer import kan_layer as _kan_layer
 from arrayfab.tinybig.layer import naive_bayes_layer as _naive_bayes_layer
@@ -13,7 +18,7 @@ from arrayfab.tinybig.layer import svm_layer as _svm_layer
 
 rpn = _class_of(
     "rpn",
-    _Deep,
+    _of.Deep,
     None,
     "Layers one after another.",
     {
@@ -60,16 +65,54 @@ pgm = _row(
     **{"name": "rpn_bayesian_network", "distribution": "normal", "d": 2, "with_replacement": False},
     **{"enable_bias": False, **_LOW_RANK, "with_residual": False, **_WIDE, "device": "cpu"},
 )
+_LINKED = {
+    **{"graph": None, "graph_file_path": None, "nodes": None, "links": None, "directed": False},
+    **{"with_multihop": False, "h": 1, "accumulative": False, "with_pagerank": False, "c": 0.15},
+    **{"require_data": False, "require_parameters": False},
+}
+_LPHM = {"with_dual_lphm": False, **_LOW_RANK}
+_LAST = {"with_batch_norm": False, "with_relu": True, "with_softmax": True, "with_dropout": False, "p": 0.25}
 gcn = _row(
     "gcn",
     _graph_interdependence_layer,
     "A graph convolutional network.",
-    ("with_relu",),
-    ("with_softmax",),
-    **{**_WIDE, "name": "rpn_gcn", "graph": None, "graph_file_path": None, "nodes": None, "links": None},
-    **{"directed": False, "with_multihop": False, "h": 1, "accumulative": False, "with_pagerank": False},
-    **{"c": 0.15, "require_data": False, "require_parameters": False, "normalization": True},
-    **{"normalization_mode": "column", "self_dependence": True, "with_dual_lphm": False, **_LOW_RANK},
-    **{"with_residual": False, "enable_bias": False, "with_batch_norm": False, "with_relu": True},
-    **{"with_softmax": True, "with_dropout": False, "p": 0.25, "device": "cpu"},
+    _of.Processed,
+    **{**_WIDE, "name": "rpn_gcn", **_LINKED, "normalization": True, "normalization_mode": "column"},
+    **{"self_dependence": True, **_LPHM, "with_residual": False, "enable_bias": False, **_LAST},
+    **{"device": "cpu"},
 )
+_SHARES = {
+    "with_dual_lphm_interdependence": False,
+    "with_lorr_interdependence": False,
+    "r_interdependence": 3,
+}
+gat = _row(
+    "gat",
+    _graph_bilinear_interdependence_layer,
+    "A graph attention network.",
+    _of.Processed,
+    **{**_WIDE, "name": "rpn_gcn", **_LINKED, "normalization": False, "normalization_mode": "column"},
+    **{"self_dependence": True, **_SHARES, **_LPHM, "with_residual": False, "enable_bias": False, **_LAST},
+    **{"device": "cpu"},
+)
+transformer = _row(
+    "transformer",
+    _bilinear_interdependence_layer,
+    "Shares of other instances and each instance by itself in turns.",
+    _of.Attentive,
+    **{"dims": ..., "fc_dims": ..., "batch_num": None, "name": "rpn_transformer", **_WIDE},
+    **{**_SHARES, "with_lorr_interdependence": True, "with_taylor": False, "d": 2, **_LPHM},
+    **{"enable_bias": True, "with_residual": True, **_LAST, "device": "cpu"},
+)
+_CHAIN = {
+    **{"chain_length": ..., "dims": ..., "name": "rpn_rnn", **_WIDE, "bi_directional": False},
+    **{"with_multihop": False, "h": 1, "accumulative": False, "with_inverse_approx": False},
+    **{"with_exponential_approx": False, "self_dependence": True, "self_scaling": 1.0},
+    **{"with_bspline": False, "with_taylor": False, "d": 2, "with_hybrid_expansion": False, **_LPHM},
+    **{"with_residual": False, **_SHARES, "enable_bias": False, **_LAST},
+    **{"parameters_init_method": "xavier_normal", "device": "cpu"},
+}
+_OF_CHAIN = _chain_interdependence_layer, "A recurrent network.", _of.Recurrent
+rnn = _row("rnn", *_OF_CHAIN, **_CHAIN)
+regression_rnn = _row("regression_rnn", *_OF_CHAIN, **_CHAIN)
+regression_rnn._is_mean = False
