@@ -188,7 +188,7 @@ def attending_to_linked(head: Any) -> Attention:
     for key, value in {**no, "self_dependence": True}.items():
         if getattr(head, key) != value:
             raise NotImplementedError(
-                f"{head.name}: {key} must be {value}: shares are taken of what is linked, whatever the weights"
+                f"{head.name}: {key} must be {value}: shares are of what is linked, whatever the weights"
             )
     links = linked(head)
     return Attention(
