@@ -21,7 +21,7 @@ class Softmax(Formulated):
     Examples
     --------
     >>> import numpy as np
-    >>> from arrayfab.rowwise import Softmax
+    >>> from arrayfab import Softmax
     >>> Softmax()(np.asarray([[0.0, 0.0, 800.0], [1.0, 1.0, 1.0]])).round(2)
     array([[0.  , 0.  , 1.  ],
            [0.33, 0.33, 0.33]])

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arrayfab as af
-from arrayfab.rowwise import Softmax
+from arrayfab import Softmax
 from arrayfab.testing import parametrize_with_checks
 
 HEAD = af.Reconciliation(fabrication=af.LowRank(r=1), n=2, D=3)

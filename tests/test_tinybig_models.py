@@ -12,7 +12,6 @@ import pytest
 import arrayfab as af
 import arrayfab.tinybig as door
 from arrayfab import expansions as it
-from arrayfab.rowwise import Softmax
 
 NODES, LINKS = list("abcde"), [("a", "b"), ("b", "c"), ("c", "a"), ("d", "a")]
 GRAPH = {"nodes": NODES, "links": LINKS}
@@ -158,7 +157,7 @@ def test_a_head_is_arrayfabs():
         n=2,
         m=3,
     )
-    whole = af.Sequential([af.Pointwise("sigmoid"), head, Softmax()])
+    whole = af.Sequential([af.Pointwise("sigmoid"), head, af.Softmax()])
     x, w = normal(5, 3), normal(f.num_parameters(), seed=1)
     assert w.shape == (whole.num_parameters(),)
     np.testing.assert_allclose(f(x, w=w), whole(x, w), rtol=1e-12)

@@ -14,7 +14,10 @@ Where it differs:
 - Frozen matrices follow from ``seed``. They are attributes, None until drawn; a matrix that is assigned
   is used in place of the seed's, and must fit. Draws are shared: assign a new one, do not write into one.
 - Expansions and compressions give rows of ``x``'s dtype and leave ``x`` alone. Functions before and after
-  are callables. Where tinybig's code departs from its formula, the page on tinybig says what is computed.
+  are callables, or some of PyTorch's by name. Where tinybig's code departs from its formula, the page on
+  tinybig says what is computed.
+- Heads, layers and models keep their learned numbers in attributes, and as one vector in ``numbers``; any
+  other vector is handed in as ``w=``. ``composition()`` is the layer of arrayfab that a call runs.
 - ``p`` and ``q`` left out of ``hm``, ``lphm`` and ``dual_lphm`` stay None and are found anew per shape.
 
 Examples

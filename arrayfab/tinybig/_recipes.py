@@ -152,7 +152,7 @@ def graph(head: Any) -> Graph:
     return Graph.of(list(nodes), list(links))
 
 
-def linked(head: Any) -> Interdependence:
+def linked(head: Any) -> GraphInterdependence:
     """The links of a graph."""
     is_directed = head.graph.is_directed() if hasattr(head.graph, "is_directed") else head.directed
     given = {
