@@ -89,9 +89,10 @@ class GridInterdependence(Interdependence):
         check_normalization(self)
         if self.mode not in MODES:
             raise ValueError(f"{type(self).__name__}: mode must be one of {MODES}, got {self.mode!r}")
-        names = ("densest_packing", *self._packings)
-        if self.packing not in names:
-            raise ValueError(f"{type(self).__name__}: packing must be one of {names}, got {self.packing!r}")
+        if self.packing not in self.packings:
+            raise ValueError(
+                f"{type(self).__name__}: packing must be one of {self.packings}, got {self.packing!r}"
+            )
         if self.strides is not None:
             strides = tuple(as_size(type(self).__name__, "every stride", each) for each in self.strides)
             if len(strides) != 3:
@@ -120,6 +121,11 @@ class GridInterdependence(Interdependence):
         down, up = self._reaches
         ranges = [range(-low, high + 1) for low, high in zip(down, up, strict=True)]
         return tuple(cell for cell in product(*ranges) if self._is_inside(*cell))
+
+    @property
+    def packings(self) -> tuple[str, ...]:
+        """The names of all packings."""
+        return ("densest_packing", *self._packings)
 
     @property
     def steps(self) -> tuple[int, ...]:
