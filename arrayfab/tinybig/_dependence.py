@@ -121,6 +121,8 @@ class Kernel(Related):
     def _settle(self):
         self._need("kernel", self.kernel)
         super()._settle()
+        if self._made_of is not None:
+            self._core()
 
     def _needs_data(self):
         return True
