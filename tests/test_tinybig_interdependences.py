@@ -46,12 +46,16 @@ CASES = {
         {"self_scaling": 2.0, "bi_directional": True},
         *NORMALIZED,
     ],
-    "multihop_chain": [*HOPS, {"h": 2, "accumulative": True, "bi_directional": True}],
-    "inverse_approx_multihop_chain": BOTH_WAYS,
+    "multihop_chain": [
+        *HOPS,
+        {"h": 2, "self_scaling": 3.0},
+        {"h": 2, "accumulative": True, "bi_directional": True},
+    ],
+    "inverse_approx_multihop_chain": [*BOTH_WAYS, {"self_dependence": False}],
     "exponential_approx_multihop_chain": [*BOTH_WAYS, NORMALIZED[0] | {"bi_directional": True}],
     "graph": [{}, {"directed": False}, {"self_dependence": True}, *NORMALIZED],
     "multihop_graph": [*HOPS, NORMALIZED[0] | {"h": 2, "directed": False}],
-    "pagerank_multihop_graph": [{}, NORMALIZED[0] | {"c": 0.4, "directed": False}],
+    "pagerank_multihop_graph": [{}, {"self_dependence": True}, NORMALIZED[0] | {"c": 0.4, "directed": False}],
     "cuboid_patch_based_geometric": [
         {"p_h": 1, "p_w": 1, "p_d": 0},
         {"p_h": 0, "p_w": 1, "p_d": 0, "p_h_prime": 1, "cd_h": 1, "cd_w": 2, "cd_d": 1},
@@ -256,6 +260,31 @@ def test_graphs_and_chains():
     links = topology.chain(4, bi_directional=True)
     assert (links.order(), links.length(), links.get_name()) == (4, 3, "chain")
     assert door.chain_interdependence(b=4, m=2, chain=links).is_bi_directional()
+
+
+def test_pages_and_code():
+    """Where they differ and the code is followed, as the page on tinybig says."""
+    x = np.asarray([[0.0, 1.0, -2.0], [0.0, 3.0, 1.0], [4.0, 2.5, 0.5]])
+    apart = np.abs(x[:, 0] - x[:, 1])
+    more = {"b": 3, "m": 3}
+    for key, expected in {
+        "manhattan_distance": np.exp(-apart.sum()),
+        "canberra_distance": np.exp(-2 - 1.5 / 6.5),
+        "exponential_kernel": np.exp(-(apart**2).sum()),
+        "rv_coefficient": max(np.corrcoef(x.T)[0, 1], 0.0),
+    }.items():
+        A = getattr(door, f"{key}_interdependence")(**more).calculate_A(x)
+        np.testing.assert_allclose(A[0, 1], expected)
+    chain = {**more, "chain_length": 3}
+    for key, ignored in {
+        "multihop_chain": {"self_scaling": 3.0},
+        "inverse_approx_multihop_chain": {"self_dependence": False},
+        "exponential_approx_multihop_chain": {"self_dependence": False},
+    }.items():
+        make = getattr(door, f"{key}_interdependence")
+        np.testing.assert_array_equal(make(**chain).get_A(), make(**chain, **ignored).get_A())
+    hops = door.multihop_chain_interdependence(2, True, **chain, self_dependence=False)
+    np.testing.assert_array_equal(hops.get_A(), np.triu(np.ones((3, 3)), 1))
 
 
 def test_grids_and_patches():
@@ -466,3 +495,73 @@ class TestBesideTinybig:
         for (y, *others), (found, *ours) in zip(results["their"], results["our"], strict=True):
             assert ours == others
             torch.testing.assert_close(found, y)
+
+    def test_patches_among_nothing_finite(self):
+        x = torch.tensor([[float("inf"), 1.0, 2.0]])
+        more = {"h": 1, "w": 3, "d": 1, "p_h": 0, "p_w": 1, "p_d": 0}
+        assert torch.isnan(their_expansion.cuboid_patch_based_geometric_expansion(**more)(x)[0, -1])
+        assert door.cuboid_patch_based_geometric_expansion(**more)(x)[0, -1] == 0
+        # A zero beside the grid is larger than what is in it.
+        pooled = (
+            package.cuboid_max_based_geometric_compression(**more) for package in (door, their_compression)
+        )
+        assert [f(torch.tensor([[-1.0, -2.0, -3.0]])).tolist() for f in pooled] == [[[0.0, -1.0, 0.0]]] * 2
+
+    def test_cylinders_with_unlike_ends(self):
+        sides = {"p_r": 0, "p_d": 0, "p_d_prime": 1}
+        assert [koala.cylinder(**sides).get_volume() for koala in (geometry, their_geometry)] == [2, 3]
+
+    @pytest.mark.parametrize(
+        ("call", "error"),
+        [
+            (lambda of: of.cylinder_patch_based_geometric_interdependence(r=1, p_d=0, h=2, w=2), TypeError),
+            (lambda of: of.sphere_patch_based_geometric_interdependence(r=1, h=2, w=2), TypeError),
+            (
+                lambda of: of.cuboid_patch_aggregation_based_geometric_interdependence(
+                    p_h=0, p_w=0, p_d=0, h=2, w=2, cd_h=2, cd_w=1, cd_d=1
+                )(torch.ones(1, 4)),
+                RuntimeError,
+            ),
+            (
+                lambda of: of.hybrid_interdependence(
+                    **{
+                        "b": 2,
+                        "m": 2,
+                        "interdependence_functions": [of.linear_kernel_interdependence(b=2, m=2)],
+                    },
+                    fusion_function=(door if of is door else their_fusion).sum_fusion(dims=[2]),
+                )(torch.ones(2, 2)),
+                AttributeError,
+            ),
+            (
+                lambda of: of.hybrid_interdependence(
+                    **{
+                        "b": 2,
+                        "m": 2,
+                        "interdependence_functions": [of.parameterized_interdependence(b=2, m=2)],
+                    },
+                    fusion_function=(door if of is door else their_fusion).sum_fusion(dims=[2]),
+                )(torch.ones(2, 2), torch.ones(1, 4)),
+                TypeError,
+            ),
+        ],
+    )
+    def test_what_tinybig_cannot_do(self, call, error):
+        with pytest.raises(error):
+            call(theirs)
+        call(door)
+
+    def test_what_tinybig_keeps_or_ignores(self):
+        x = torch.randn(B, M)
+        kept = theirs.linear_kernel_interdependence(b=B, m=M, require_data=False)
+        assert torch.equal(kept.calculate_A(x), kept.calculate_A(2 * x))
+        A = torch.ones(M, M)
+        more = {"b": B, "m": M, "A": A, "postprocess_functions": [torch.neg]}
+        assert torch.equal(theirs.constant_interdependence(**more).calculate_A(), A)
+        assert torch.equal(door.constant_interdependence(**more)(x), -(x @ A))
+
+    def test_an_index_of_no_input(self):
+        with pytest.raises(IndexError):
+            their_fusion.sum_fusion(dims=[2, 2]).get_dim(2)
+        with pytest.raises(ValueError, match="index"):
+            door.sum_fusion(dims=[2, 2]).get_dim(2)
