@@ -9,7 +9,7 @@ from arrayfab import _arrays
 from arrayfab import interdependences as core
 from arrayfab._arrays import Array
 from arrayfab.tinybig import reconciliation
-from arrayfab.tinybig._function import ParameterError, checked, class_of
+from arrayfab.tinybig._function import HOOKS, ParameterError, checked, class_of
 from arrayfab.tinybig._roles import InRole, interdependence
 from arrayfab.tinybig.koala.topology import chain, graph
 
@@ -25,9 +25,11 @@ class Related(interdependence):
         super(InRole, self)._settle()
         if self._needs_data() and not self.require_data:
             raise ParameterError(f"{self.name}: require_data must be True, A follows from the data")
+        if self._made_of is not None:
+            self._core()
 
     def _needs_data(self):
-        return self._core().needs_data
+        return self._made_of is None or self._made_of.needs_data
 
     def _core(self, **more) -> core.Interdependence:
         """arrayfab's interdependence."""
@@ -88,12 +90,12 @@ class Given(interdependence):
 
     def update_A(self, A: Array):
         """Hand in another matrix."""
-        n = self.b if self._is_instance() else self.m
-        if A is None or len(A.shape) != 2 or A.shape[0] != n:
-            shape = None if A is None else tuple(A.shape)
-            raise ParameterError(f"{self.name}: A must have {n} rows and a number of columns, got {shape}")
+        rows = self.b if self._is_instance() else self.m
+        if A is None or len(A.shape) != 2 or A.shape[0] != rows:
+            got = None if A is None else tuple(A.shape)
+            raise ParameterError(f"{self.name}: A must have {rows} rows and any columns, got {got}")
         self.A = A
-        self.b_prime, self.m_prime = (A.shape[1], None) if self._is_instance() else (None, A.shape[1])
+        self.b_prime = self.m_prime = A.shape[1]
 
     def calculate_l(self, *args, **kwargs):
         """Zero: nothing is learned."""
@@ -121,11 +123,6 @@ class Kernel(Related):
     def _settle(self):
         self._need("kernel", self.kernel)
         super()._settle()
-        if self._made_of is not None:
-            self._core()
-
-    def _needs_data(self):
-        return True
 
     def _is_plain(self):
         return self._made_of is not None and super()._is_plain()
@@ -136,9 +133,8 @@ class Kernel(Related):
         super()._check_plain()
 
     def _matrix(self, x):
-        A, n = self.kernel(x), self._size()
-        if tuple(A.shape) != (n, n):
-            raise ParameterError(f"{self.name}: A must have shape {(n, n)}, got {tuple(A.shape)}")
+        A = self.kernel(x)
+        self.check_A_shape_validity(A)
         return A
 
 
@@ -224,6 +220,8 @@ class Chained(Linked):
 class Networked(Linked):
     """A graph, in which each node depends on those that are linked to it."""
 
+    _known: tuple[Any, Any] = (None, None)
+
     def _settle(self):
         if self.graph is None:
             nodes, links = self._need("nodes", self.nodes), self._need("links", self.links)
@@ -233,11 +231,17 @@ class Networked(Linked):
     def _nodes(self):
         return self.graph.nodes
 
+    def _links(self):
+        """arrayfab's graph, made once for each of tinybig's."""
+        if self._known[0] is not self.graph:
+            self._known = self.graph, core.Graph.of(list(self._nodes()), self.graph.get_links())
+        return self._known[1]
+
     def _core(self, **more):
         # tinybig's PageRank has no self-loops.
         has_loops = self.self_dependence and self._made_of is not core.PageRankGraph
         return super()._core(
-            graph=core.Graph.of(list(self._nodes()), self.graph.get_links()),
+            graph=self._links(),
             is_directed=self.graph.is_directed(),
             normalization=self._normalization(),
             self_loops=float(has_loops),
@@ -252,8 +256,10 @@ def row(key: str, made_of: Any, base: Any = Related, /, *, fixed=(), **first: An
     """
     order = {**first, "name": first.get("name") or key}
     needs_data = made_of.needs_data if made_of else issubclass(base, Kernel)
-    usual = {**interdependence._order, "require_data": needs_data}
+    usual = {"interdependence_type": "attribute", "require_data": needs_data, "require_parameters": False}
+    usual |= {"device": "cpu", **HOOKS}
     order |= {name: value for name, value in usual.items() if name not in order}
     known = {field.name for field in fields(made_of)} - {*_APART} if made_of else ()
     hyper = [name for name in order if _OURS.get(name, name) in known]
-    return class_of(key, base, made_of, (made_of or base).__doc__, order, hyper, **dict(fixed))
+    doc = (made_of or base).__doc__.partition("\n\n")[0]
+    return class_of(key, base, made_of, doc, order, hyper, **dict(fixed))

@@ -35,11 +35,7 @@ class _OnGrid:
 
 
 class OnGrid(_OnGrid, Related):
-    """Every place of a grid depends on the patch around it.
-
-    With ``"padding"`` all cells of all patches stand beside each other, patch by patch, universe by universe,
-    cell by cell; with ``"aggregation"`` each patch is added up. What lies outside of the grid is zero.
-    """
+    """Every place of a grid depends on the patch around it."""
 
     def _settle(self):
         if self.grid is None and self.grid_configs is not None:

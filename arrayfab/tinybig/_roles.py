@@ -114,6 +114,16 @@ class interdependence(InRole):
         """Columns of ``y``."""
         return (not self._is_instance() and self.m_prime) or (self.m if m is None else m)
 
+    def check_A_shape_validity(self, A: Array):
+        """ParameterError unless ``A`` has the shape that this function's matrix has."""
+        if self._is_instance():
+            shape = (self.b, self.calculate_b_prime())
+        else:
+            shape = (self.m, self.calculate_m_prime())
+        if A is None or tuple(A.shape) != shape:
+            got = None if A is None else tuple(A.shape)
+            raise ParameterError(f"{self.name}: A must have shape {shape}, got {got}")
+
     def _sizes(self):
         """The sizes of the matrix, by the names that arrayfab's role has for them."""
         if self._is_bilinear:

@@ -39,11 +39,13 @@ parameterized_bilinear_interdependence = _plain(
 
 _SIZES = {"b": ..., "m": ...}
 _PRIMES = {"b_prime": None, "m_prime": None}
+_LAST = {"name": "", "device": "cpu"}
+_TYPED = {"name": "", "interdependence_type": "attribute", "device": "cpu"}
 constant_interdependence = _row(
-    "constant_interdependence", None, _of.Given, **_SIZES, A=..., interdependence_type="attribute"
+    "constant_interdependence", None, _of.Given, **_SIZES, A=..., interdependence_type="attribute", **_LAST
 )
 constant_c_interdependence = _row(
-    "constant_c_interdependence", _core.ConstantInterdependence, **_SIZES, **_PRIMES, c=1.0
+    "constant_c_interdependence", _core.ConstantInterdependence, **_SIZES, **_PRIMES, c=1.0, **_TYPED
 )
 zero_interdependence = _row(
     "zero_interdependence",
@@ -57,7 +59,7 @@ one_interdependence = _row(
     "one_interdependence", _core.OneInterdependence, constant_c_interdependence, name="", **_SIZES, **_PRIMES
 )
 identity_interdependence = _row(
-    "identity_interdependence", _core.IdentityInterdependence, **_SIZES, **_PRIMES
+    "identity_interdependence", _core.IdentityInterdependence, **_SIZES, **_PRIMES, **_TYPED
 )
 eye_interdependence = identity_interdependence
 
@@ -168,7 +170,7 @@ hybrid_interdependence = _row(
     **_SIZES,
     **{"interdependence_type": "attribute", "name": ""},
     **{"interdependence_functions": None, "interdependence_function_configs": None},
-    **{"fusion_function": None, "fusion_function_config": None},
+    **{"fusion_function": None, "fusion_function_config": None, "device": "cpu"},
 )
 
 _GRID = {
@@ -177,7 +179,9 @@ _GRID = {
     **{"packing_strategy": "densest_packing", **_grids.PACKED},
     **{"interdependence_matrix_mode": "padding", "normalization": False, "normalization_mode": "row_column"},
 }
-geometric_interdependence = _row("geometric_interdependence", None, _grids.OnGrid, **_GRID)
+geometric_interdependence = _row(
+    "geometric_interdependence", _core.GridInterdependence, _grids.OnGrid, **_GRID
+)
 
 
 def _of_shape(key):
@@ -185,11 +189,11 @@ def _of_shape(key):
     name = f"{key}_patch_based_geometric_interdependence"
     parameters, fixed = _grids.shaped(key, radius="r")
     order = parameters | {"name": name} | _GRID | {"name": name}
-    both = _row(name, None, geometric_interdependence, fixed=fixed, **order)
+    both = _row(name, _core.GridInterdependence, geometric_interdependence, fixed=fixed, **order)
     modes = [
         _row(
             f"{key}_patch_{mode}_based_geometric_interdependence",
-            None,
+            _core.GridInterdependence,
             both,
             fixed={"interdependence_matrix_mode": _grids.settled(mode)},
             **({"interdependence_matrix_mode": mode} | order | {"interdependence_matrix_mode": mode}),
