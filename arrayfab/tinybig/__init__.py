@@ -18,6 +18,7 @@ Where it differs:
   tinybig says what is computed.
 - Heads, layers and models keep their learned numbers in attributes, and as one vector in ``numbers``; any
   other vector is handed in as ``w=``. ``composition()`` is the layer of arrayfab that a call runs.
+- Graphs, chains, grids and patches are in ``arrayfab.tinybig.koala``; tinybig's own are taken too.
 - ``p`` and ``q`` left out of ``hm``, ``lphm`` and ``dual_lphm`` stay None and are found anew per shape.
 
 Examples

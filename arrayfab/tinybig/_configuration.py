@@ -91,15 +91,15 @@ def _keywords(called, parameters):
     return parameters
 
 
-def many_of_config(configs: Any, key: str, kind: type = object) -> list[Any]:
+def many_of_config(configs: Any, key: str, kind: type = object, **more: Any) -> list[Any]:
     """The objects of one configuration, or of a list of them."""
     if isinstance(configs, Mapping):
         with at(key):
-            return [of_config(configs, kind)]
+            return [of_config(configs, kind, **more)]
     made = []
     for i, config in enumerate(configs):
         with at(f"{key}[{i}]"):
-            made.append(of_config(config, kind))
+            made.append(of_config(config, kind, **more))
     return made
 
 
