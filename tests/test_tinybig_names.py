@@ -10,7 +10,6 @@ import arrayfab.tinybig as door
 
 _DRAWN = "draws attributes anew in every call, also in evaluation: it is no map of a row"
 _MEANS = "an algorithm of tinybig's own, with running means from call to call, also in evaluation"
-_CONVOLUTIONS = "a convolution: there is none in arrayfab"
 
 
 def because(reason, names, ending=""):
@@ -38,9 +37,9 @@ NOT_HERE = {
     "interdependence": {},
     "fusion": {},
     "remainder": {},
-    "head": because(_CONVOLUTIONS, "grid_interdependence grid_compression", "_head"),
-    "layer": because(_CONVOLUTIONS, "grid_interdependence grid_compression", "_layer"),
-    "model": because(_CONVOLUTIONS, "cnn"),
+    "head": {},
+    "layer": {},
+    "model": {},
 }
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab.composition import Sequential
+from arrayfab.expansions import Identity
 from arrayfab.head import Head
 from arrayfab.layer import Layer
 from arrayfab.outline import outline
-from arrayfab.plain import Reshape
 from arrayfab.tinybig._configuration import at, of_config, settle_functions
 from arrayfab.tinybig._fabrication import fabrication
 from arrayfab.tinybig._function import ParameterError, check_own, class_of, layers_of, through
@@ -68,6 +68,7 @@ class head(Learned):
             setattr(self, key, part)
         for key, make in self._recipe.items():
             setattr(self, key, make(self))
+        self._settle_sizes()
         for key in _PROCESS:
             if key + "s" in self._order:
                 settle_functions(self, key)
@@ -80,6 +81,12 @@ class head(Learned):
         with suppress(NotImplementedError):
             self.composition()  # the parts must fit each other
 
+    def _settle_sizes(self):
+        """What follows from the parts."""
+
+    def _matrix_shape(self):
+        return self.n, self._features()
+
     def _settle_lengths(self):
         xi, instance, psi = (
             self.attribute_interdependence,
@@ -89,7 +96,7 @@ class head(Learned):
         lengths = {
             "l_attribute_interdependence": _length(xi),
             "l_instance_interdependence": _length(instance),
-            "l": psi.calculate_l(n=self.n, D=self._features()) if psi is not None else None,
+            "l": psi.calculate_l(*self._matrix_shape()) if psi is not None else None,
             "l_channel_fusion": _length(self.channel_fusion),
         }
         for key, length in lengths.items():
@@ -170,19 +177,23 @@ class head(Learned):
 
     def _layers(self) -> list[Layer]:
         """What stands between the functions before and after."""
-        return [self._head()]
-
-    def _head(self, **more) -> Head:
-        psi, pi = self.parameter_fabrication, self.remainder
-        if psi is None:
+        if self.parameter_fabrication is not None:
+            return [self._head()]
+        if self.instance_interdependence is not None or not self._adds_nothing():
             raise NotImplementedError(f"{self.name}: without a fabrication it is no head of arrayfab's")
+        kappa, xi = self.data_transformation, layer_of(self.attribute_interdependence)
+        expansion = Identity() if kappa is None else kappa.whole(self._columns())
+        return [expansion] if xi is None else [xi, expansion]
+
+    def _head(self) -> Head:
+        psi, pi = self.parameter_fabrication, self.remainder
         return Head(
             expansion=None
             if self.data_transformation is None
             else self.data_transformation.whole(self._columns()),
             fabrication=psi.whole(),
-            attribute=_layer_of(self.attribute_interdependence),
-            instance=_layer_of(self.instance_interdependence),
+            attribute=layer_of(self.attribute_interdependence),
+            instance=layer_of(self.instance_interdependence),
             channels=self.channel_num,
             fusion=self._fused(),
             bias="b" in self._shapes(),
@@ -278,24 +289,13 @@ class head(Learned):
         return through(y if added is None else y + added, self.output_process_functions)
 
 
-class Chained(head):
-    """A head of rows that hold ``chain_length`` members of ``m`` numbers each, and give ``n`` of each."""
-
-    def _layers(self):
-        L = self.chain_length
-        return [Reshape((L * self.m,), (L, self.m)), self._head(), Reshape((L, self.n), (L * self.n,))]
-
-    def _stepwise(self, x, device):
-        raise NotImplementedError(f"{self.name}: functions that are handed in have no place in a chain")
-
-
 def _length(part) -> int | None:
     if part is None:
         return None
     return (part.num_parameters() if isinstance(part, Layer) else part.calculate_l()) or None
 
 
-def _layer_of(part) -> Layer | None:
+def layer_of(part: Any) -> Any:
     """The layer of arrayfab that an interdependence is."""
     if part is None or isinstance(part, Layer):
         return part

@@ -111,6 +111,14 @@ class Joined(layer):
         self.head_fusion = parameterized_concatenation_fusion(dims=[self.n] * self.width)
 
 
+class Gridded(layer):
+    """Heads of a grid."""
+
+    def get_output_grid_shape(self) -> tuple[int, ...]:
+        """The height, the width and the depth of the result."""
+        return self.heads[0].get_output_grid_shape()
+
+
 def row(made_of: Any, behind: str = "channel_num", /, base: Any = layer, order: str = "", **changed: Any):
     """The layer of heads of one class: tinybig's name for it, and the head's keywords, some changed.
 

@@ -17,6 +17,8 @@ from arrayfab.tinybig._learning import Learned
 from arrayfab.tinybig.layer import (
     bilinear_interdependence_layer,
     chain_interdependence_layer,
+    grid_compression_layer,
+    grid_interdependence_layer,
     perceptron_layer,
 )
 
@@ -45,7 +47,7 @@ class Deep(model):
 
     def _made(self):
         if self._layer is not None:
-            return [self._made_as(self._layer, m, n, **here) for m, n, here in self._places(self.dims)]
+            return [self._made_as(self._layer, m=m, n=n, **here) for m, n, here in self._places(self.dims)]
         if self.layer_configs is None:
             raise ParameterError(f"{self.name}: layers or layer_configs are needed")
         configs, layers = repeated(self, "depth", "depth_alloc", "layer_configs"), []
@@ -54,10 +56,10 @@ class Deep(model):
                 layers.append(of_config(config, layer))
         return layers
 
-    def _made_as(self, made_of: Any, m: int, n: int, **changed: Any) -> layer:
-        """A layer of a class, of these sizes, by the model's keywords but for some."""
+    def _made_as(self, made_of: Any, **changed: Any) -> Any:
+        """A layer of a class by the model's keywords, but for some."""
         given = {key: getattr(self, key) for key in made_of._order if key in self._order and key != "name"}
-        return made_of(**{**given, **changed, "m": m, "n": n})
+        return made_of(**{**given, **changed})
 
     def _places(self, dims) -> Iterator[tuple[int, int, dict[str, bool]]]:
         """Sizes of one layer after another, and what its keywords say at its place."""
@@ -96,11 +98,58 @@ class Attentive(Deep):
         layers: list[layer] = []
         for m, n in pairwise(self.dims):
             layers += [
-                self._made_as(bilinear_interdependence_layer, m, n),
-                self._made_as(perceptron_layer, n, n),
+                self._made_as(bilinear_interdependence_layer, m=m, n=n),
+                self._made_as(perceptron_layer, m=n, n=n),
             ]
         places = self._places([self.dims[-1], *self.fc_dims])
-        return layers + [self._made_as(perceptron_layer, m, n, **here) for m, n, here in places]
+        return layers + [self._made_as(perceptron_layer, m=m, n=n, **here) for m, n, here in places]
+
+
+class Convolutional(Deep):
+    """Convolutions of a grid with poolings in between, and layers of all that they give."""
+
+    _between, _last = ("with_relu",), ("with_softmax",)
+
+    def _made(self):
+        layers: list[Any] = []
+        h, w, d = self.h, self.w, self.d
+        sides = {key: getattr(self, key) for key in _SIDES}
+        pooling = {key: self._own(f"pooling_{key}", key) for key in (*_SIDES, *_PACKING)}
+        for before, after in pairwise(self.channel_nums):
+            given = {"h": h, "w": w, "d": d, "in_channel": before, "out_channel": after}
+            layers.append(self._made_as(grid_interdependence_layer, **given, **sides))
+            h, w, d = layers[-1].get_output_grid_shape()
+            if len(layers) % (self.pooling_layer_gaps + 1) == self.pooling_layer_gaps:
+                given = {"h": h, "w": w, "d": d, "channel_num": after, "width": 1}
+                layers.append(self._made_as(grid_compression_layer, **given, **pooling))
+                h, w, d = layers[-1].get_output_grid_shape()
+                if self.patch_size_half_after_pooling:
+                    sides, pooling = _halved(sides), _halved(pooling)
+        dense = {key: self._own(own, key) for key, own in _DENSE.items()}
+        dense |= {"channel_num": self.fc_channel_num, "p": self.p_fc}
+        places = self._places([layers[-1].get_n(), *self.fc_dims])
+        return layers + [self._made_as(perceptron_layer, m=m, n=n, **dense, **here) for m, n, here in places]
+
+    def _own(self, key, usual):
+        value = getattr(self, key)
+        return getattr(self, usual) if value is None else value
+
+
+#: The keywords for the sides of patches, and for where they lie.
+_SIDES = ("p_h", "p_h_prime", "p_w", "p_w_prime", "p_d", "p_d_prime", "p_r")
+_PACKING = ("patch_shape", "cd_h", "cd_w", "cd_d", "packing_strategy")
+#: Keywords of the last layers, and what they are called beside those of convolutions.
+_DENSE = {
+    "with_residual": "with_perceptron_residual", "with_dual_lphm": "with_perceptron_dual_lphm",
+    "with_lorr": "with_perceptron_lorr", "r": "perceptron_r", "enable_bias": "enable_perceptron_bias",
+}  # fmt: skip
+
+
+def _halved(keywords):
+    return {
+        key: max(value // 2, 1) if key in _SIDES and value is not None else value
+        for key, value in keywords.items()
+    }
 
 
 class Recurrent(Deep):
@@ -121,12 +170,12 @@ class Recurrent(Deep):
                 raise NotImplementedError(f"{self.name}: {key} must be False: in tinybig it changes nothing")
         layers: list[layer] = []
         for m, n in pairwise(dims[:-1]):
-            layers.append(self._made_as(perceptron_layer, m, n, with_relu=True, with_softmax=False))
+            layers.append(self._made_as(perceptron_layer, m=m, n=n, with_relu=True, with_softmax=False))
             layers.append(
-                self._made_as(chain_interdependence_layer, n, n, with_softmax=False, with_taylor=False)
+                self._made_as(chain_interdependence_layer, m=n, n=n, with_softmax=False, with_taylor=False)
             )
         m = dims[-2] * (1 if self._is_mean else self.chain_length)
-        return [*layers, self._made_as(perceptron_layer, m, dims[-1], with_relu=False)]
+        return [*layers, self._made_as(perceptron_layer, m=m, n=dims[-1], with_relu=False)]
 
     def composition(self):
         check_own(self, "forward")
@@ -152,8 +201,9 @@ def row(key: str, made_of: Any, doc: str, base: type = Deep, /, **own: Any) -> A
 
     Keywords of the layers that it does not name are its own too.
     """
-    order = {} if "dims" in own else {"dims": ...}
-    rest = {name: default for name, default in made_of._order.items() if name not in ("m", "n", "name", *own)}
+    order = {} if "dims" in own or "fc_dims" in own else {"dims": ...}
+    made = ("m", "n", "in_channel", "out_channel", "name")
+    rest = {name: default for name, default in made_of._order.items() if name not in (*made, *own)}
     return class_of(key, base, None, doc, {**order, **own, **rest}, _layer=made_of)
 
 

@@ -5,21 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from arrayfab.interdependences import (
-    ChainInterdependence,
-    ExponentialChain,
-    Graph,
-    GraphInterdependence,
-    Interdependence,
-    InverseChain,
-    MultihopChain,
-    MultihopGraph,
-    PageRankGraph,
-)
 from arrayfab.roles import Attention
-from arrayfab.tinybig import expansion, reconciliation
+from arrayfab.tinybig import compression, expansion, interdependence, reconciliation
 from arrayfab.tinybig._configuration import ParameterError
 from arrayfab.tinybig._named import named
+from arrayfab.tinybig.koala import geometry
+from arrayfab.tinybig.koala.topology import chain, graph
 from arrayfab.tinybig.remainder import linear_remainder, zero_remainder
 
 #: What tinybig has and arrayfab does not.
@@ -118,58 +109,50 @@ def log_activated(head: Any) -> list[Any]:
     return activated(head, "torch.nn.LogSoftmax")
 
 
-def chained(head: Any) -> Interdependence:
+def chained(head: Any) -> Any:
     """The links of a chain."""
     if head.with_taylor:
         raise NotImplementedError(f"{head.name}: with_taylor must be False: in tinybig it changes nothing")
-    given = {"length": head.chain_length, "is_directed": not head.bi_directional}
-    loops = head.self_scaling if head.self_dependence else 0.0
+    given = {
+        "b": head.chain_length,
+        "m": head.m,
+        "chain": chain(length=head.chain_length, bi_directional=head.bi_directional),
+        "self_dependence": head.self_dependence,
+        "self_scaling": head.self_scaling,
+        "require_data": False,
+    }
     if head.with_exponential_approx:
-        made: Interdependence = ExponentialChain(**given, interdependence_type="instance")
-    elif head.with_inverse_approx:
-        made = InverseChain(**given, interdependence_type="instance")
-    elif head.with_multihop:
-        made = MultihopChain(
-            **given,
-            self_loops=loops,
-            hops=head.h,
-            is_accumulated=head.accumulative,
-            interdependence_type="instance",
-        )
-    else:
-        made = ChainInterdependence(**given, self_loops=loops, interdependence_type="instance")
-    return made
+        return interdependence.exponential_approx_multihop_chain_interdependence(**given)
+    if head.with_inverse_approx:
+        return interdependence.inverse_approx_multihop_chain_interdependence(**given)
+    if head.with_multihop:
+        hops = {"h": head.h, "accumulative": head.accumulative}
+        return interdependence.multihop_chain_interdependence(**hops, **given)
+    return interdependence.chain_interdependence(**given)
 
 
-def graph(head: Any) -> Graph:
-    """The graph that is handed in: arrayfab's, tinybig's, or nodes and links."""
+def linked(head: Any) -> Any:
+    """The links of a graph."""
     given = head.graph
-    if isinstance(given, Graph):
-        return given
     if given is None and (head.nodes is None or head.links is None):
         raise ParameterError(f"{head.name}: graph, or nodes and links, are needed; no file is read")
-    nodes, links = (head.nodes, head.links) if given is None else (given.get_nodes(), given.get_links())
-    return Graph.of(list(nodes), list(links))
-
-
-def linked(head: Any) -> GraphInterdependence:
-    """The links of a graph."""
-    is_directed = head.graph.is_directed() if hasattr(head.graph, "is_directed") else head.directed
-    given = {
-        "graph": graph(head),
-        "is_directed": is_directed,
-        "normalization": head.normalization_mode if head.normalization else None,
-        # tinybig's PageRank has no self-loops.
-        "self_loops": float(head.self_dependence and not head.with_pagerank),
-        "interdependence_type": "instance",
-    }
-    if head.require_data or head.require_parameters:
-        raise ParameterError(f"{head.name}: a graph requires neither data nor parameters")
+    if given is None:
+        given = graph(nodes=head.nodes, links=head.links, directed=head.directed)
+    names = (
+        "m",
+        "normalization",
+        "normalization_mode",
+        "self_dependence",
+        "require_data",
+        "require_parameters",
+    )
+    more = {"b": len(given.nodes), "graph": given, **{name: getattr(head, name) for name in names}}
     if head.with_pagerank:
-        return PageRankGraph(c=head.c, **given)
+        return interdependence.pagerank_multihop_graph_interdependence(c=head.c, **more)
     if head.with_multihop:
-        return MultihopGraph(hops=head.h, is_accumulated=head.accumulative, **given)
-    return GraphInterdependence(**given)
+        hops = {"h": head.h, "accumulative": head.accumulative}
+        return interdependence.multihop_graph_interdependence(**hops, **more)
+    return interdependence.graph_interdependence(**more)
 
 
 def attending(head: Any) -> Attention:
@@ -190,7 +173,7 @@ def attending_to_linked(head: Any) -> Attention:
             raise NotImplementedError(
                 f"{head.name}: {key} must be {value}: shares are of what is linked, whatever the weights"
             )
-    links = linked(head)
+    links = linked(head)._core()
     return Attention(
         fabrication=math.sqrt(head.m) * fabricated(head, "_interdependence").whole(),
         m=head.m,
@@ -198,3 +181,39 @@ def attending_to_linked(head: Any) -> Attention:
         graph=links.graph,
         is_directed=links.is_directed,
     )
+
+
+def patch(head: Any) -> Any:
+    """What is around every place of a grid."""
+    shape = head.patch_shape
+    known = {
+        "cuboid": ("p_h", "p_w", "p_d", "p_h_prime", "p_w_prime", "p_d_prime"),
+        "cylinder": ("p_r", "p_d", "p_d_prime"),
+        "sphere": ("p_r",),
+    }
+    names = _chosen(head, "patch_shape", known, tuple(known))
+    sides = {name: getattr(head, name) for name in names}
+    if sides[names[0]] is None:
+        raise ParameterError(f"{head.name}: {names[0]} is missing, which a {shape} needs")
+    if "p_w" in sides and sides["p_w"] is None:
+        sides["p_w"] = sides["p_h"]
+    return getattr(geometry, shape)(**sides)
+
+
+def surrounded(head: Any) -> Any:
+    """All cells of all patches of a grid."""
+    return interdependence.geometric_interdependence(patch=patch(head), **_on_grid(head))
+
+
+def pooled(head: Any) -> Any:
+    """One number of every patch of a grid."""
+    known = {f"batch_{kind}": kind for kind in ("max", "min", "mean")}
+    kind = _chosen(head, "pooling_metric", known, tuple(known))
+    made_of = getattr(compression, f"{head.patch_shape}_{kind}_based_geometric_compression")
+    sides = {name: value for name, value in vars(patch(head)).items() if name.startswith("p_")}
+    return made_of(**sides, **_on_grid(head))
+
+
+def _on_grid(head):
+    names = ("packing_strategy", "cd_h", "cd_w", "cd_d")
+    return {"grid": head.grid, **{name: getattr(head, name) for name in names}}

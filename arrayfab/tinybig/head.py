@@ -1,6 +1,6 @@
 """tinybig's heads, over arrayfab's."""
 
-from arrayfab.tinybig import _head as _of
+from arrayfab.tinybig import _places as _of
 from arrayfab.tinybig import _recipes as _make
 from arrayfab.tinybig._configuration import CLASSES as _CLASSES
 from arrayfab.tinybig._fabrication import ARRANGED as _ARRANGED
@@ -115,4 +115,28 @@ bilinear_interdependence_head = _row(
     **{"name": "bilinear_interdependence_head", "batch_num": None, "channel_num": 1, **_SHARES},
     **{"with_taylor": False, "d": 2, **_LPHM, "enable_bias": False, "with_residual": False, **_LAST},
     **{"p": 0.25, **_INIT, **_ARRANGED},
+)
+
+_PATCH = {
+    **{"patch_shape": "cuboid", "p_h": None, "p_h_prime": None, "p_w": None, "p_w_prime": None, "p_d": 0},
+    **{"p_d_prime": None, "p_r": None, "cd_h": None, "cd_w": None, "cd_d": 1},
+    **{"packing_strategy": "densest_packing"},
+}
+grid_interdependence_head = _row(
+    "grid_interdependence_head",
+    "A convolution: the cells of every patch of a grid, in all channels, times one matrix.",
+    {"data_transformation": _make.identity, "attribute_interdependence": _make.surrounded, **_PARTS},
+    _of.Convolution,
+    sizes="h w in_channel out_channel",
+    **{"d": 1, "name": "grid_interdependence_head", **_PATCH, "with_batch_norm": False, "with_relu": True},
+    **{"with_residual": False, **_LPHM, "enable_bias": False, **_INIT, **_ARRANGED},
+)
+grid_compression_head = _row(
+    "grid_compression_head",
+    "A pooling: the largest number of every patch of a grid, or another one.",
+    {"data_transformation": _make.pooled, "output_process_functions": _make.activated},
+    _of.Pooling,
+    sizes="h w channel_num",
+    **{"d": 1, "name": "grid_compression_head", "pooling_metric": "batch_max", **_PATCH},
+    **{"with_dropout": False, "p": 0.5, **_INIT},
 )

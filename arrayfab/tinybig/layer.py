@@ -1,6 +1,7 @@
 """tinybig's layers, over its heads."""
 
 from arrayfab.tinybig._configuration import CLASSES as _CLASSES
+from arrayfab.tinybig._layer import Gridded as _Gridded
 from arrayfab.tinybig._layer import Joined as _Joined
 from arrayfab.tinybig._layer import layer as layer
 from arrayfab.tinybig._layer import row as _row
@@ -10,6 +11,8 @@ from arrayfab.tinybig.head import (
     graph_bilinear_interdependence_head as _graph_bilinear_interdependence_head,
 )
 from arrayfab.tinybig.head import graph_interdependence_head as _graph_interdependence_head
+from arrayfab.tinybig.head import grid_compression_head as _grid_compression_head
+from arrayfab.tinybig.head import grid_interdependence_head as _grid_interdependence_head
 from arrayfab.tinybig.head import kan_head as _kan_head
 from arrayfab.tinybig.head import naive_bayes_head as _naive_bayes_head
 from arrayfab.tinybig.head import perceptron_head as _perceptron_head
@@ -42,3 +45,16 @@ chain_interdependence_layer = _row(
 graph_interdependence_layer = _row(_graph_interdependence_head, "n")
 graph_bilinear_interdependence_layer = _row(_graph_bilinear_interdependence_head, "n")
 bilinear_interdependence_layer = _row(_bilinear_interdependence_head, base=_Joined, name="attention_layer")
+_PATCH = "patch_shape p_h p_h_prime p_w p_w_prime p_d p_d_prime p_r cd_h cd_w cd_d"
+grid_interdependence_layer = _row(
+    _grid_interdependence_head,
+    base=_Gridded,
+    order=f"h w in_channel out_channel d width name {_PATCH} packing_strategy with_batch_norm with_relu "
+    f"with_residual enable_bias with_dual_lphm with_lorr r {_LAST}",
+)
+grid_compression_layer = _row(
+    _grid_compression_head,
+    "device",
+    base=_Gridded,
+    order=f"h w channel_num d name pooling_metric {_PATCH} with_dropout p packing_strategy {_LAST}",
+)

@@ -10,6 +10,7 @@ from arrayfab.tinybig.layer import (
     graph_bilinear_interdependence_layer as _graph_bilinear_interdependence_layer,
 )
 from arrayfab.tinybig.layer import graph_interdependence_layer as _graph_interdependence_layer
+from arrayfab.tinybig.layer import grid_interdependence_layer as _grid_interdependence_layer
 from arrayfab.tinybig.layer import kan_layer as _kan_layer
 from arrayfab.tinybig.layer import naive_bayes_layer as _naive_bayes_layer
 from arrayfab.tinybig.layer import perceptron_layer as _perceptron_layer
@@ -116,3 +117,21 @@ _OF_CHAIN = _chain_interdependence_layer, "A recurrent network.", _of.Recurrent
 rnn = _row("rnn", *_OF_CHAIN, **_CHAIN)
 regression_rnn = _row("regression_rnn", *_OF_CHAIN, **_CHAIN)
 regression_rnn._is_mean = False
+
+_SHAPE = {
+    **{"patch_shape": "cuboid", "p_h": None, "p_h_prime": None, "p_w": None, "p_w_prime": None, "p_d": 0},
+    **{"p_d_prime": None, "p_r": None, "cd_h": None, "cd_w": None, "cd_d": 1},
+    **{"packing_strategy": "densest_packing"},
+}
+_IMAGES = {
+    **{"h": ..., "w": ..., "channel_nums": ..., "fc_dims": ..., "d": 1, "fc_channel_num": 1, "width": 1},
+    **{"pooling_metric": "batch_max", "pooling_layer_gaps": 2, "patch_size_half_after_pooling": False},
+    **{"name": "rpn_cnn", **_SHAPE, **{f"pooling_{key}": None for key in _SHAPE}},
+    **{"with_batch_norm": False, "with_relu": True, "with_softmax": False, "with_residual": False},
+    **{"with_dropout": False, "p_pooling": 0.25, "p_fc": 0.5, **_LPHM, "enable_bias": True},
+    **{"with_perceptron_residual": None, "with_perceptron_dual_lphm": None, "with_perceptron_lorr": None},
+    **{"perceptron_r": None, "enable_perceptron_bias": None, "device": "cpu"},
+}
+_OF_GRID = _grid_interdependence_layer, "A convolutional network.", _of.Convolutional
+cnn = _row("cnn", *_OF_GRID, **_IMAGES)
+resnet = _row("resnet", *_OF_GRID, **{**_IMAGES, "with_residual": True})
