@@ -279,6 +279,44 @@ def test_numbers_are_drawn_where_the_data_are():
     assert {array.dtype for array in f.parameters()} == {np.dtype(np.float32)}
 
 
+def test_scores_of_zero_have_a_share():
+    f = door.bilinear_interdependence_head(2, 3, with_relu=False, with_softmax=False)
+    x = np.asarray([[0.0, 0.0], [1.0, 2.0]])
+    y = f(x)
+    np.testing.assert_allclose(y[0], x.mean(0) @ f.w.reshape(3, 2).T)
+
+
+def test_a_pooling_by_means():
+    more = {"p_h": 0, "p_h_prime": 1, "p_w_prime": 1, "cd_h": 2, "cd_w": 2, "pooling_metric": "batch_mean"}
+    f, x = door.grid_compression_head(4, 4, 2, **more), normal(5, 32)
+    means = x.reshape(5, 2, 2, 2, 2, 2).mean((3, 5))
+    np.testing.assert_allclose(f(x), means.reshape(5, 8))
+    assert (f.get_patch_size(), f.get_input_grid_shape(), f.get_output_grid_shape()) == (
+        4,
+        (4, 4, 1),
+        (2, 2, 1),
+    )
+
+
+def test_models_are_saved_as_compositions(tmp_path):
+    model, x = door.gcn([4, 3, 2], **GRAPH), normal(5, 4)
+    y = model(x)
+    af.save(tmp_path / "gcn", {"model": (model.composition(), model.numbers)})
+    layer, w = af.load(tmp_path / "gcn")["model"]
+    np.testing.assert_array_equal(layer(x, w), y)
+
+
+def test_pytorch_trains_it():
+    torch = pytest.importorskip("torch")
+    model, x = door.kan([3, 2]), torch.ones(5, 3)
+    model.initialize_parameters(rng=0, xp=torch)
+    learned = [array.requires_grad_() for array in model.parameters()]
+    model(x).sum().backward()
+    grad = torch.cat([array.grad.reshape(-1) for array in learned])
+    w = model.numbers.detach()
+    torch.testing.assert_close(model.composition().vjp(x, w)[1](torch.ones(5, 2))[1], grad)
+
+
 class own(door.rpn_head):
     def calculate_phi_w(self, D, channel_index=0, device="cpu", *args, **kwargs):
         return np.ones((self.n, D))
@@ -333,7 +371,7 @@ def test_a_subclass_of_ones_own():
         (
             lambda: door.grid_compression_head(4, 3, 1, pooling_metric="batch_std"),
             ValueError,
-            "p_h|pooling_metric",
+            "pooling_metric must be",
         ),
         (lambda: door.grid_interdependence_head(4, 3, 1, 2), ValueError, "p_h is missing"),
         (lambda: door.transformer([4], [2]), ValueError, "dims must hold two sizes"),
