@@ -74,7 +74,9 @@ def of_config(config: Any, kind: type = object, **more: Any) -> Any:
     if not issubclass(called, kind):
         raise ConfigurationError(key, f"a {kind.__name__} is wanted, got {config[key]!r}")
     if beside := config.keys() - {key, within, "device"}:
-        warnings.warn(f"beside {within}, {sorted(beside)} are not read, as in tinybig", stacklevel=2)
+        warnings.warn(
+            f"{config[key]}: beside {within}, {sorted(beside)} are not read, as in tinybig", stacklevel=2
+        )
     with at(within):
         return called(**{**_keywords(called, config.get(within)), **more})
 

@@ -134,19 +134,16 @@ class head(Learned):
         """How many rows the data have, where it is said."""
         return self.batch_num
 
-    def _learns(self, part) -> bool:
-        return part is not None and bool(getattr(part, "require_parameters", _length(part)))
-
     def _shapes(self):
         C, psi, pi = self.channel_num, self.parameter_fabrication, self.remainder
         shapes: dict[str, tuple[int, ...]] = {}
-        if self._learns(self.attribute_interdependence):
+        if _learns(self.attribute_interdependence):
             shapes["w_attribute_interdependence"] = (C, self.l_attribute_interdependence)
         if psi is not None and psi.require_parameters:
             shapes["w"] = (C, self.l)
-        if self._learns(self.instance_interdependence):
+        if _learns(self.instance_interdependence):
             shapes["w_instance_interdependence"] = (C, self.l_instance_interdependence)
-        if self._learns(self.channel_fusion):
+        if _learns(self.channel_fusion):
             shapes["w_channel_fusion"] = (1, self.l_channel_fusion)
         if "w" in shapes and psi.enable_bias:
             shapes["b"] = (self.n,)
@@ -287,6 +284,10 @@ class head(Learned):
             products.append(self.calculate_inner_product(kappa_xi_x=kappa, phi_w=W, device=device))
         y, added = self.fusion(products, device=device), self.calculate_pi_x(x=x, device=device)
         return through(y if added is None else y + added, self.output_process_functions)
+
+
+def _learns(part) -> bool:
+    return part is not None and bool(getattr(part, "require_parameters", _length(part)))
 
 
 def _length(part) -> int | None:
