@@ -17,6 +17,7 @@ import pytest
 from mpmath import mp, mpf
 
 from arrayfab import expansions as ex
+from arrayfab import interdependences as it
 
 DIGITS = 40
 
@@ -295,6 +296,16 @@ OTHERS = {
     "compressed": (
         ex.Nested(expansions=[ex.Taylor(d=2), ex.GroupSum(groups=5)]),
         lambda row: grouped(5, mp.fsum)(products(row, 2)),
+    ),
+    "patches": (
+        it.Interdependent(
+            interdependence=it.CuboidInterdependence(
+                **{"height": 2, "width": 2, "p_h": 0, "p_w": 0, "p_w_prime": 1},
+                strides=(1, 2, 1),
+                order=("channel", "cell", "patch"),
+            )
+        ),
+        lambda row: [row[0], row[2], row[1], row[3]],
     ),
     "normalized": (ex.RowNormalized(expansion=ex.Taylor(d=2)), lambda row: normalized(products(row, 2))),
     "sum": (ex.GroupSum(groups=2), grouped(2, mp.fsum)),

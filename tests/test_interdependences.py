@@ -3,6 +3,7 @@
 import re
 import tracemalloc
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from interdependence_reference import (
 import arrayfab as af
 from arrayfab import _arrays, gradients, links
 from arrayfab import interdependences as it
+from arrayfab.interdependences import grids
 from arrayfab.ruled import programs_of
 from arrayfab.structures import Dense, Numbers, pairwise
 
@@ -431,6 +433,11 @@ CYLINDER = [(i, j, k) for i, j, k in box((2, 2), (2, 2), (0, 1)) if i * i + j * 
 GRID = {"height": 5, "width": 5, "depth": 5}
 SHAPES = [
     (it.CuboidInterdependence(**GRID, p_h=1, p_w=0, p_d=2), box((1, 1), (0, 0), (2, 2)), (1, 1, 1)),
+    (
+        it.CuboidInterdependence(**GRID, p_h=0, p_w=3, p_w_prime=6, may_exceed=True),
+        box((0, 0), (3, 6), (0, 0)),
+        (1, 1, 1),
+    ),
     (it.SphereInterdependence(**GRID, p_r=2), SPHERE, (1, 1, 1)),
     (it.SphereInterdependence(**GRID, p_r=2, packing="complete_simple_cubic"), SPHERE, (2, 2, 2)),
     (it.CylinderInterdependence(**GRID, p_r=2, p_d=0, p_d_prime=1), CYLINDER, (1, 1, 1)),
@@ -463,6 +470,24 @@ def test_patches_are_those_found_place_by_place(layer, cells, strides, mode, nor
         y, pull = layer.vjp(x)
         close(y, x @ A)
         close(pull(y)[0], y @ A.T)
+
+
+@pytest.mark.parametrize("order", list(permutations(grids.ORDER)))
+@pytest.mark.parametrize("mode", ["padding", "aggregation"])
+@pytest.mark.parametrize("normalization", [None, "row_column"])
+def test_order_of_patches_channels_and_cells(order, mode, normalization):
+    grid = {"height": 2, "width": 3, "channels": 2, "p_h": 0, "p_w": 1, "mode": mode}
+    layer = it.CuboidInterdependence(**grid, normalization=normalization)
+    sizes = {"patch": 6, "channel": 2, "cell": 3 if mode == "padding" else 1}
+    y = layer(np.arange(12.0)).reshape(list(sizes.values()))
+    ordered = replace(layer, order=order)(np.arange(12.0))
+    np.testing.assert_array_equal(ordered, y.transpose([list(sizes).index(name) for name in order]).ravel())
+
+
+def test_expansions_are_by_interdependences_of_attributes_without_data():
+    for wrong in (it.LinearKernel(), it.ChainInterdependence(interdependence_type="instance"), "chain"):
+        with pytest.raises(ValueError, match="needs no data"):
+            it.Interdependent(interdependence=wrong)
 
 
 def test_what_lies_outside_of_a_grid_is_zero_whatever_is_inside():
@@ -537,6 +562,7 @@ REFUSED = {
     "between 0 and 1": lambda: it.PageRankGraph(graph=GRAPH, c=1.0),
     "along the height": lambda: it.CuboidInterdependence(height=2, width=9, p_h=1, p_w=1),
     "along the depth": lambda: it.SphereInterdependence(height=5, width=5, p_r=1),
+    "order must": lambda: it.CuboidInterdependence(height=2, width=2, p_h=0, p_w=0, order=("patch",)),
     "from 0 on": lambda: it.CuboidInterdependence(height=5, width=5, p_h=-1, p_w=1),
     "4 places": lambda: it.CuboidInterdependence(height=2, width=2, p_h=0, p_w=0)(np.zeros((2, 5))),
     "packing must": lambda: it.CuboidInterdependence(height=2, width=2, p_h=0, p_w=0, packing="loose"),

@@ -38,13 +38,20 @@ CASES = {
     "combinatorial": [{}, {"d": 1}, {"d": 3}],
     "combinatorial_normal": [{}, {"d": 3}],
 }
+SIDES = {"cuboid": {"p_h": 0, "p_w": 1, "p_d": 0}, "cylinder": {"p_r": 1, "p_d": 0}, "sphere": {"p_r": 1}}
+CASES |= {
+    f"{shape}_{kind}_based_geometric": [{"h": 1, "w": M, "d": 1, **sides}]
+    for shape, sides in SIDES.items()
+    for kind in ("patch", "max", "min", "mean")
+}
 #: Those that are made of others, or of a function.
-COMPOSED = ("nested", "extended", "metric")
+COMPOSED = ("nested", "extended", "metric", "geometric")
 ALL = [
     name
     for name, kind in vars(door).items()
     if name.endswith(("_expansion", "_compression"))
     and name.rpartition("_")[0] not in COMPOSED
+    and not name.endswith("_patch_based_geometric_compression")
     and not issubclass(kind, Fitted)
 ]
 EVERY = [(name, more) for name in ALL for more in CASES.get(name.rpartition("_")[0], [{}])]

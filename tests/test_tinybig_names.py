@@ -8,11 +8,8 @@ import pytest
 
 import arrayfab.tinybig as door
 
-_SHAPES = ("cuboid", "cylinder", "sphere")
-_GRIDS = "patches of grids: there are no grids in arrayfab"
 _DRAWN = "draws attributes anew in every call, also in evaluation: it is no map of a row"
 _MEANS = "an algorithm of tinybig's own, with running means from call to call, also in evaluation"
-_DATA = "an interdependence without learned numbers: there are none in arrayfab"
 _HEADS = "heads, layers and models: arrayfab's roles and compositions take their place"
 
 
@@ -23,18 +20,8 @@ def because(reason, names, ending=""):
 
 #: What is not there, package by package, with the reason.
 NOT_HERE = {
-    "expansion": because(
-        _GRIDS,
-        "geometric cuboid_patch_based_geometric cylinder_patch_based_geometric sphere_patch_based_geometric",
-        "_expansion",
-    ),
+    "expansion": {},
     "compression": {
-        "geometric_compression": _GRIDS,
-        **{
-            f"{shape}_{kind}_based_geometric_compression": _GRIDS
-            for shape in _SHAPES
-            for kind in ("patch", "max", "mean", "min")
-        },
         **because(
             _DRAWN,
             "naive naive_uniform naive_normal naive_cauchy naive_chi2 naive_exponential naive_gamma "
@@ -48,26 +35,7 @@ NOT_HERE = {
         ),
     },
     "reconciliation": {},
-    "interdependence": {
-        **because(
-            _DATA,
-            "constant_c constant zero one eye identity numerical_kernel_based linear_kernel "
-            "cosine_similarity polynomial_kernel hyperbolic_tangent_kernel exponential_kernel "
-            "gaussian_rbf_kernel anisotropic_rbf_kernel laplacian_kernel custom_hybrid_kernel "
-            "minkowski_distance manhattan_distance euclidean_distance chebyshev_distance "
-            "canberra_distance statistical_kernel_based pearson_correlation kl_divergence "
-            "rv_coefficient mutual_information chain multihop_chain inverse_approx_multihop_chain "
-            "exponential_approx_multihop_chain graph multihop_graph pagerank_multihop_graph hybrid "
-            "parameterized_rpn",
-            "_interdependence",
-        ),
-        "geometric_interdependence": _GRIDS,
-        **{
-            f"{shape}_patch_{kind}based_geometric_interdependence": _GRIDS
-            for shape in _SHAPES
-            for kind in ("", "padding_", "aggregation_")
-        },
-    },
+    "interdependence": {},
     "fusion": {},
     "remainder": {},
     "head": {

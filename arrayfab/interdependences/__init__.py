@@ -21,6 +21,7 @@ from arrayfab.interdependences.distances import (
     ManhattanDistance,
     MinkowskiDistance,
 )
+from arrayfab.interdependences.expansion import Interdependent
 from arrayfab.interdependences.graphs import GraphInterdependence, MultihopGraph, PageRankGraph
 from arrayfab.interdependences.grids import (
     CuboidInterdependence,
@@ -65,6 +66,7 @@ __all__ = [
     "HybridInterdependence",
     "IdentityInterdependence",
     "Interdependence",
+    "Interdependent",
     "InverseChain",
     "KLDivergence",
     "LaplacianKernel",

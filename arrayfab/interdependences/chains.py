@@ -174,7 +174,7 @@ class ChainInterdependence(_Chain):
 
 @dataclass(frozen=True, kw_only=True)
 class MultihopChain(ChainInterdependence):
-    """``Aʰ`` for the ``A`` of `ChainInterdependence`, or ``A + A² + … + Aʰ``.
+    """``Aʰ`` for the ``A`` of `arrayfab.interdependences.ChainInterdependence`, or ``A + A² + … + Aʰ``.
 
     A sum of powers of a chain both ways is divided by its column sums, as in tinybig.
 

@@ -58,7 +58,7 @@ class MinkowskiDistance(_Distance):
 
 @dataclass(frozen=True, kw_only=True)
 class ManhattanDistance(_Distance):
-    """`MinkowskiDistance` for ``p = 1``."""
+    """`arrayfab.interdependences.MinkowskiDistance` for ``p = 1``."""
 
     @property
     def _metric(self):
@@ -67,7 +67,7 @@ class ManhattanDistance(_Distance):
 
 @dataclass(frozen=True, kw_only=True)
 class EuclideanDistance(_Distance):
-    """`MinkowskiDistance` for ``p = 2``."""
+    """`arrayfab.interdependences.MinkowskiDistance` for ``p = 2``."""
 
     @property
     def _metric(self):
@@ -76,7 +76,7 @@ class EuclideanDistance(_Distance):
 
 @dataclass(frozen=True, kw_only=True)
 class ChebyshevDistance(_Distance):
-    """`MinkowskiDistance` for infinite ``p``: the largest difference."""
+    """`arrayfab.interdependences.MinkowskiDistance` for infinite ``p``: the largest difference."""
 
     @property
     def _metric(self):

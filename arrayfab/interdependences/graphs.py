@@ -195,7 +195,7 @@ def _larger_of_both(weights):
 
 @dataclass(frozen=True, kw_only=True)
 class MultihopGraph(GraphInterdependence):
-    """``Aʰ`` for the ``A`` of `GraphInterdependence`, or ``A + A² + … + Aʰ``.
+    """``Aʰ`` for the ``A`` of `arrayfab.interdependences.GraphInterdependence`, or ``A + A² + … + Aʰ``.
 
     Parameters
     ----------

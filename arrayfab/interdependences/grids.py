@@ -14,10 +14,12 @@ from arrayfab._arrays import is_integer
 from arrayfab._cached import cached_property
 from arrayfab.fabrications.blueprint import as_size, settle_sizes
 from arrayfab.interdependences.base import Interdependence
+from arrayfab.interdependences.functions import check_flags
 from arrayfab.interdependences.normalization import check_normalization, scales
 from arrayfab.structures import Constant, Gather, Identity, Operator, Structure, chain, kron
 
 MODES = ("padding", "aggregation")
+ORDER = ("patch", "channel", "cell")
 
 #: How far the centres of patches lie apart by the name of a packing, in half sizes or radii along height,
 #: width and depth, rounded down, and one at least.
@@ -50,7 +52,7 @@ class GridInterdependence(Interdependence):
 
     Place ``(i, j, k)`` of channel ``u`` is number ``((u · height + i) · width + j) · depth + k``. Patches
     come in the order of their centres; each holds its cells of the first channel in their order, then those
-    of the second, and so on.
+    of the second, and so on, unless ``order`` says otherwise.
 
     Parameters
     ----------
@@ -65,6 +67,10 @@ class GridInterdependence(Interdependence):
     normalization : str, optional
         As for `ChainInterdependence`, of the matrix of patches. With ``"column"`` patches are averaged over
         the cells inside the grid.
+    order : tuple of str
+        ``"patch"``, ``"channel"`` and ``"cell"``, outermost first: what stands beside what.
+    may_exceed : bool
+        Whether a patch may be larger than the grid. Else that is a ValueError.
     """
 
     height: int
@@ -75,6 +81,8 @@ class GridInterdependence(Interdependence):
     packing: str = "densest_packing"
     strides: tuple[int, ...] | None = None
     normalization: str | None = None
+    order: tuple[str, ...] = ORDER
+    may_exceed: bool = False
 
     needs_data: ClassVar[bool] = False
     _packings: ClassVar[dict[str, tuple[float, ...]]] = {}
@@ -85,18 +93,22 @@ class GridInterdependence(Interdependence):
         check_normalization(self)
         if self.mode not in MODES:
             raise ValueError(f"{type(self).__name__}: mode must be one of {MODES}, got {self.mode!r}")
-        names = ("densest_packing", *self._packings)
-        if self.packing not in names:
-            raise ValueError(f"{type(self).__name__}: packing must be one of {names}, got {self.packing!r}")
+        if self.packing not in self.packings:
+            raise ValueError(
+                f"{type(self).__name__}: packing must be one of {self.packings}, got {self.packing!r}"
+            )
         if self.strides is not None:
             strides = tuple(as_size(type(self).__name__, "every stride", each) for each in self.strides)
             if len(strides) != 3:
                 raise ValueError(f"{type(self).__name__}: expected three strides, got {strides}")
             object.__setattr__(self, "strides", strides)
-        for name, size, reach in zip(
-            ("height", "width", "depth"), self._grid, zip(*self._reaches, strict=True), strict=True
-        ):
-            if sum(reach) + 1 > size:
+        object.__setattr__(self, "order", tuple(self.order))
+        if sorted(self.order) != sorted(ORDER):
+            raise ValueError(f"{type(self).__name__}: order must hold each of {ORDER}, got {self.order}")
+        check_flags(self, "may_exceed")
+        reaches = zip(*self._reaches, strict=True)
+        for name, size, reach in zip(("height", "width", "depth"), self._grid, reaches, strict=True):
+            if sum(reach) + 1 > size and not self.may_exceed:
                 raise ValueError(
                     f"{type(self).__name__}: a patch is {sum(reach) + 1} places long along the {name}, and "
                     f"the grid {size}"
@@ -122,26 +134,43 @@ class GridInterdependence(Interdependence):
         ranges = [range(-low, high + 1) for low, high in zip(down, up, strict=True)]
         return tuple(cell for cell in product(*ranges) if self._is_inside(*cell))
 
+    @property
+    def packings(self) -> tuple[str, ...]:
+        """The names of all packings."""
+        return ("densest_packing", *self._packings)
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """How far the centres lie apart along height, width and depth."""
+        if self.strides is not None:
+            return self.strides
+        factors = self._packings.get(self.packing, (0, 0, 0))
+        return tuple(max(int(f * side), 1) for f, side in zip(factors, self._reaches[0], strict=True))
+
     @cached_property
     def centres(self) -> tuple[tuple[int, ...], ...]:
         """The places of the centres of patches."""
-        steps = self.strides
-        if steps is None:
-            factors = self._packings.get(self.packing, (0, 0, 0))
-            sides = self._reaches[0]
-            steps = tuple(max(int(f * side), 1) for f, side in zip(factors, sides, strict=True))
-        return tuple(product(*(range(0, size, step) for size, step in zip(self._grid, steps, strict=True))))
+        ranges = [range(0, size, step) for size, step in zip(self._grid, self.steps, strict=True)]
+        return tuple(product(*ranges))
 
     @cached_property
     def _index(self) -> np.ndarray:
-        """The place of every cell of every patch in every channel; those outside count as one more place."""
+        """The place of every cell of every patch in every channel; those outside count as one more place.
+
+        Axes are in the order that is asked for, with cells last where they are added up.
+        """
         grid = np.asarray(self._grid)
         at = np.asarray(self.centres)[:, None, :] + np.asarray(self.cells)[None, :, :]
         is_outside = ((at < 0) | (at >= grid)).any(axis=-1)
         places = (at[..., 0] * grid[1] + at[..., 1]) * grid[2] + at[..., 2]
         size = int(grid.prod())
         index = places[:, None, :] + size * np.arange(self.channels)[None, :, None]
-        return np.where(is_outside[:, None, :], size * self.channels, index)
+        index = np.where(is_outside[:, None, :], size * self.channels, index)
+        return index.transpose([ORDER.index(name) for name in self._axes])
+
+    @property
+    def _axes(self):
+        return self.order if self.mode == "padding" else sorted(self.order, key="cell".__eq__)
 
     @cached_property
     def _scales(self):
@@ -169,13 +198,13 @@ class GridInterdependence(Interdependence):
         m = self._size
         if V.shape[0] != m:
             raise ValueError(f"{self}: the grid has {m} places, and {V.shape[0]} depend on one another")
-        patches, channels, cells = self._index.shape
         index = tuple(self._index.reshape(-1).tolist())
         factors: list[Structure] = (
             [Gather(index, m)] if max(index) < m else [Identity((m, m + 1)), Gather(index, m + 1)]
         )
         if self.mode == "aggregation":
-            count = patches * channels
+            cells = len(self.cells)
+            count = len(index) // cells
             factors.append(kron(Identity((count, count)), Constant((cells, 1), 1.0)))
         if self.normalization is not None:
             before, after = map(Operator, self._scales)

@@ -15,6 +15,7 @@ Where it differs:
   is used in place of the seed's, and must fit. Draws are shared: assign a new one, do not write into one.
 - Expansions and compressions give rows of ``x``'s dtype and leave ``x`` alone. Functions before and after
   are callables. Where tinybig's code departs from its formula, the page on tinybig says what is computed.
+- Graphs, chains, grids and patches are in ``arrayfab.tinybig.koala``; tinybig's own are taken too.
 - ``p`` and ``q`` left out of ``hm``, ``lphm`` and ``dual_lphm`` stay None and are found anew per shape.
 
 Examples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 from arrayfab import _arrays, roles
@@ -50,9 +51,13 @@ class InRole(Hooked):
 
         def role_pullback(grad_y):
             grad_x, grad_w = pull(grad_y)
-            return grad_x, grad_w if grad_w is None or w is vector else grad_w[None, :]
+            return grad_x, self._shaped(grad_w, w)
 
         return y, role_pullback
+
+    def _shaped(self, grad_w, w):
+        """A gradient in the shape of ``w``."""
+        return grad_w if grad_w is None or len(w.shape) == 1 else grad_w[None, :]
 
 
 class interdependence(InRole):
@@ -89,7 +94,11 @@ class interdependence(InRole):
         return self.interdependence_type in INSTANCE
 
     def get_A(self) -> Array | None:
-        return self.A
+        """``A`` where it follows from neither data nor parameters."""
+        A = self.A
+        if A is None:
+            warnings.warn("The A matrix is None: it follows from data or parameters", stacklevel=2)
+        return A
 
     def get_b(self) -> int:
         return self.b
@@ -104,6 +113,16 @@ class interdependence(InRole):
     def calculate_m_prime(self, m: int | None = None) -> int:
         """Columns of ``y``."""
         return (not self._is_instance() and self.m_prime) or (self.m if m is None else m)
+
+    def check_A_shape_validity(self, A: Array):
+        """ParameterError unless ``A`` has the shape that this function's matrix has."""
+        if self._is_instance():
+            shape = (self.b, self.calculate_b_prime())
+        else:
+            shape = (self.m, self.calculate_m_prime())
+        if A is None or tuple(A.shape) != shape:
+            got = None if A is None else tuple(A.shape)
+            raise ParameterError(f"{self.name}: A must have shape {shape}, got {got}")
 
     def _sizes(self):
         """The sizes of the matrix, by the names that arrayfab's role has for them."""
@@ -135,8 +154,30 @@ class interdependence(InRole):
     def forward(self, x=None, w=None, kappa_x=None, device="cpu", *args, **kwargs) -> Array:
         """The result ``y``; with ``kappa_x``, ``A`` follows from ``x`` and acts on ``kappa_x``."""
         data = self._need("x", x if kappa_x is None else kappa_x)
-        if self._is_plain() and (kappa_x is None or not self._is_bilinear):
-            return self.vjp(data, w)[0]
+        if not self._is_plain():
+            return self._by_matrix(data, x, w, device)
+        vector = self._vector(w)
+        role = self._role(data, vector)
+        if kappa_x is None or not role.needs_data:
+            return role(data, vector)
+        return role.coupled([self._need("x", x), kappa_x], vector)
+
+    def _pulled_matrix(self, x, w):
+        """``A``, among instances ``Aᵀ``, and its pullback, ``pullback(grad) → (grad_x, grad_w)``."""
+        self._check_plain()
+        vector, xp = self._vector(w), _arrays.backend_of(self.name, "x", x).xp
+        role, size = self._role(x, vector), x.shape[0 if self._is_instance() else 1]
+        one = xp.eye(size, dtype=x.dtype, device=_arrays.device_of(x))
+        y, pull = role.coupled.vjp([x, one], vector) if role.needs_data else role.vjp(one, vector)
+
+        def matrix_pullback(grad):
+            grad_x, grad_w = pull(grad)
+            return grad_x[0] if role.needs_data else None, self._shaped(grad_w, w)
+
+        return y, matrix_pullback
+
+    def _by_matrix(self, data, x, w, device="cpu"):
+        """The product with `calculate_A`."""
         if not self._is_instance():
             return data @ self.calculate_A(x, w, device=device)
         mT = _arrays.backend_of(self.name, "x", data).mT

@@ -1,12 +1,14 @@
 """tinybig's compressions, over arrayfab's expansions and scikit-learn's estimators."""
 
 from arrayfab import expansions as _core
+from arrayfab.tinybig import _grids
 from arrayfab.tinybig import _transformation as _of
 from arrayfab.tinybig import expansion as _expansion
 from arrayfab.tinybig._fitted import family as _family
 from arrayfab.tinybig._fitted import fitted as _fitted
 from arrayfab.tinybig._transformation import row as _row
 from arrayfab.tinybig._transformation import transformation as transformation
+from arrayfab.tinybig.interdependence import geometric_interdependence as _geometric_interdependence
 
 identity_compression = _row("identity_compression", _core.Identity, _expansion.identity_expansion)
 reciprocal_compression = _row("reciprocal_compression", _core.Reciprocal, _expansion.reciprocal_expansion)
@@ -72,3 +74,54 @@ tsne_manifold_compression = _fitted(
     "perplexity random_state",
     perplexity=...,
 )
+
+geometric_compression = _row(
+    "geometric_compression",
+    None,
+    _grids.Pooled,
+    first={"metric": ...},
+    doc=_grids.Pooled.__doc__,
+    fixed={"_interdependence": _geometric_interdependence},
+    **_grids.GRID,
+)
+
+
+def _of_shape(key):
+    """The compressions of patches of one shape: by any metric, by the largest, the smallest, the mean."""
+    sides, fixed = _grids.shaped(key)
+    doc = f"`geometric_compression` with a {key} for a patch."
+    first = {"metric": ..., **sides}
+    name = f"{key}_patch_based_geometric_compression"
+    any_metric = _row(name, None, geometric_compression, doc=doc, first=first, fixed=fixed, **_grids.GRID)
+    kinds = {"max": _core.GroupMax, "min": _core.GroupMin, "mean": _core.GroupMean}
+    return any_metric, *(
+        _row(
+            f"{key}_{kind}_based_geometric_compression",
+            made_of,
+            any_metric,
+            first={"name": "", "metric": None, **sides},
+            fixed={"metric": _grids.metric_of(made_of)},
+            **_grids.GRID,
+        )
+        for kind, made_of in kinds.items()
+    )
+
+
+(
+    cuboid_patch_based_geometric_compression,
+    cuboid_max_based_geometric_compression,
+    cuboid_min_based_geometric_compression,
+    cuboid_mean_based_geometric_compression,
+) = _of_shape("cuboid")
+(
+    cylinder_patch_based_geometric_compression,
+    cylinder_max_based_geometric_compression,
+    cylinder_min_based_geometric_compression,
+    cylinder_mean_based_geometric_compression,
+) = _of_shape("cylinder")
+(
+    sphere_patch_based_geometric_compression,
+    sphere_max_based_geometric_compression,
+    sphere_min_based_geometric_compression,
+    sphere_mean_based_geometric_compression,
+) = _of_shape("sphere")

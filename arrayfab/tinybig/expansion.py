@@ -1,9 +1,11 @@
 """tinybig's expansions, over arrayfab's."""
 
 from arrayfab import expansions as _core
+from arrayfab.tinybig import _grids
 from arrayfab.tinybig import _transformation as _of
 from arrayfab.tinybig._transformation import row as _row
 from arrayfab.tinybig._transformation import transformation as transformation
+from arrayfab.tinybig.interdependence import geometric_interdependence as _geometric_interdependence
 
 identity_expansion = _row("identity_expansion", _core.Identity)
 reciprocal_expansion = _row("reciprocal_expansion", _core.Reciprocal)
@@ -90,3 +92,23 @@ combinatorial_normal_expansion = _row(
 _PARTS = {"composition_functions": None, "composition_function_configs": None}
 nested_expansion = _row("nested_expansion", _core.Nested, _of.Nested, **_PARTS)
 extended_expansion = _row("extended_expansion", _core.Extended, _of.Extended, **_PARTS)
+
+geometric_expansion = _row(
+    "geometric_expansion",
+    None,
+    _grids.Patches,
+    doc=_grids.Patches.__doc__,
+    fixed={"_interdependence": _geometric_interdependence},
+    **_grids.GRID,
+)
+
+
+def _of_shape(key):
+    first, fixed = _grids.shaped(key)
+    name, doc = f"{key}_patch_based_geometric_expansion", f"`geometric_expansion` with a {key} for a patch."
+    return _row(name, None, geometric_expansion, doc=doc, first=first, fixed=fixed, **_grids.GRID)
+
+
+cuboid_patch_based_geometric_expansion = _of_shape("cuboid")
+cylinder_patch_based_geometric_expansion = _of_shape("cylinder")
+sphere_patch_based_geometric_expansion = _of_shape("sphere")
