@@ -434,7 +434,7 @@ GRID = {"height": 5, "width": 5, "depth": 5}
 SHAPES = [
     (it.CuboidInterdependence(**GRID, p_h=1, p_w=0, p_d=2), box((1, 1), (0, 0), (2, 2)), (1, 1, 1)),
     (
-        it.CuboidInterdependence(**GRID, p_h=0, p_w=3, p_w_prime=6),
+        it.CuboidInterdependence(**GRID, p_h=0, p_w=3, p_w_prime=6, may_exceed=True),
         box((0, 0), (3, 6), (0, 0)),
         (1, 1, 1),
     ),
@@ -560,6 +560,8 @@ REFUSED = {
     ),
     "square": lambda: it.Graph.of_matrix(np.zeros((2, 3))),
     "between 0 and 1": lambda: it.PageRankGraph(graph=GRAPH, c=1.0),
+    "along the height": lambda: it.CuboidInterdependence(height=2, width=9, p_h=1, p_w=1),
+    "along the depth": lambda: it.SphereInterdependence(height=5, width=5, p_r=1),
     "order must": lambda: it.CuboidInterdependence(height=2, width=2, p_h=0, p_w=0, order=("patch",)),
     "from 0 on": lambda: it.CuboidInterdependence(height=5, width=5, p_h=-1, p_w=1),
     "4 places": lambda: it.CuboidInterdependence(height=2, width=2, p_h=0, p_w=0)(np.zeros((2, 5))),

@@ -5,6 +5,7 @@ from own_expansions import Angles, Halves, Powers, Standardized, Waves
 
 import arrayfab as af
 from arrayfab.catalogue import EXPANSIONS, VARIANTS
+from arrayfab.interdependences import CuboidInterdependence, Interdependent
 from arrayfab.structures import (
     Constant,
     Dense,
@@ -78,7 +79,9 @@ def test_roles(check):
     check()
 
 
+PATCHES = CuboidInterdependence(height=1, width=3, p_h=0, p_w=1)
 OWN = [Powers(), Powers(by_attribute=True), Halves(), Waves(), Angles(), Standardized()]
+OWN += [Interdependent(interdependence=PATCHES)]
 
 
 @parametrize_with_checks([*EXPANSIONS.values(), *OWN], namespaces=["numpy"], max_examples=5)

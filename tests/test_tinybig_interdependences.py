@@ -130,6 +130,20 @@ def test_product_and_pullback(key, kind, more):
 
 
 @by_kind
+@pytest.mark.parametrize(("key", "more"), [*EVERY, *OWN])
+def test_pytorchs_own_gradient_is_the_pullback(key, kind, more):
+    torch = pytest.importorskip("torch")
+    xi, x = made(door, key, kind, more), torch.tensor(normal(B, M), requires_grad=True)
+    y = xi(x)
+    if not y.requires_grad:
+        return  # it is constant
+    grad_y = torch.tensor(normal(*y.shape, seed=1))
+    y.backward(grad_y)
+    expected = xi.vjp(x.detach())[1](grad_y)[0]
+    torch.testing.assert_close(x.grad, expected, rtol=1e-10, atol=1e-10)
+
+
+@by_kind
 def test_a_matrix_that_is_handed_in(kind):
     A, x = normal({"attribute": M, "instance": B}[kind], 3), normal(B, M)
     xi = door.constant_interdependence(B, M, A, kind)

@@ -14,6 +14,7 @@ from arrayfab._arrays import is_integer
 from arrayfab._cached import cached_property
 from arrayfab.fabrications.blueprint import as_size, settle_sizes
 from arrayfab.interdependences.base import Interdependence
+from arrayfab.interdependences.functions import check_flags
 from arrayfab.interdependences.normalization import check_normalization, scales
 from arrayfab.structures import Constant, Gather, Identity, Operator, Structure, chain, kron
 
@@ -51,7 +52,7 @@ class GridInterdependence(Interdependence):
 
     Place ``(i, j, k)`` of channel ``u`` is number ``((u · height + i) · width + j) · depth + k``. Patches
     come in the order of their centres; each holds its cells of the first channel in their order, then those
-    of the second, and so on, unless ``order`` says otherwise. A patch may be larger than the grid.
+    of the second, and so on, unless ``order`` says otherwise.
 
     Parameters
     ----------
@@ -68,6 +69,8 @@ class GridInterdependence(Interdependence):
         the cells inside the grid.
     order : tuple of str
         ``"patch"``, ``"channel"`` and ``"cell"``, outermost first: what stands beside what.
+    may_exceed : bool
+        Whether a patch may be larger than the grid. Else that is a ValueError.
     """
 
     height: int
@@ -79,6 +82,7 @@ class GridInterdependence(Interdependence):
     strides: tuple[int, ...] | None = None
     normalization: str | None = None
     order: tuple[str, ...] = ORDER
+    may_exceed: bool = False
 
     needs_data: ClassVar[bool] = False
     _packings: ClassVar[dict[str, tuple[float, ...]]] = {}
@@ -101,6 +105,14 @@ class GridInterdependence(Interdependence):
         object.__setattr__(self, "order", tuple(self.order))
         if sorted(self.order) != sorted(ORDER):
             raise ValueError(f"{type(self).__name__}: order must hold each of {ORDER}, got {self.order}")
+        check_flags(self, "may_exceed")
+        reaches = zip(*self._reaches, strict=True)
+        for name, size, reach in zip(("height", "width", "depth"), self._grid, reaches, strict=True):
+            if sum(reach) + 1 > size and not self.may_exceed:
+                raise ValueError(
+                    f"{type(self).__name__}: a patch is {sum(reach) + 1} places long along the {name}, and "
+                    f"the grid {size}"
+                )
 
     @property
     def _grid(self):

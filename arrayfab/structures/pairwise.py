@@ -56,9 +56,10 @@ class Minkowski:
             return largest
         safe = _or_one(xp, largest)
         d = d / safe[..., None]
+        # No sum is zero but where all are; there a root has no slope, which PyTorch's own gradient needs.
         if self.p == 2:
-            return largest * xp.sqrt(_summed(xp, d * d))
-        return largest * _summed(xp, d**self.p) ** (1.0 / self.p)
+            return largest * xp.sqrt(_or_one(xp, _summed(xp, d * d)))
+        return largest * _or_one(xp, _summed(xp, d**self.p)) ** (1.0 / self.p)
 
     def slope(self, xp, x, y, distance):
         d = x - y

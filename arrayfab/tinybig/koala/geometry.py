@@ -119,7 +119,7 @@ def on_grid(patch: Any, grid: Any, **more: Any) -> interdependences.GridInterdep
         raise ParameterError(f"patch must be one of {tuple(_PATCHES)}, got {patch!r}")
     made_of, like = _PATCHES[name]
     sides = {each.name: getattr(patch, each.name) for each in fields(like)}
-    return made_of(height=grid.h, width=grid.w, depth=grid.d, **sides, **more)
+    return made_of(height=grid.h, width=grid.w, depth=grid.d, may_exceed=True, **sides, **more)
 
 
 def packed(patch: Any, packing_strategy: str | None) -> tuple[int, ...]:
