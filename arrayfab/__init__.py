@@ -35,6 +35,7 @@ from arrayfab.roles import (
     ParameterizedInterdependence,
     Reconciliation,
 )
+from arrayfab.rowwise import Softmax
 
 if TYPE_CHECKING:
     from arrayfab.io import load, save
@@ -71,6 +72,7 @@ __all__ = [
     "Reshape",
     "Seeded",
     "Sequential",
+    "Softmax",
     "StructuredMatrix",
     "Taylor",
     "WeightedFusion",
