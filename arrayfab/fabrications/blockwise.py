@@ -12,7 +12,8 @@ from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.fabrications.sizes import nearest_factor, split_evenly
 from arrayfab.structures import BlockDiagonal as BlockDiagonalMatrix
-from arrayfab.structures import Dense, Diagonal, Gather, UnitRows
+from arrayfab.structures import Dense, Diagonal, Operator, UnitRows
+from arrayfab.structures.actions import Riffle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +136,5 @@ class Monarch(Fabrication):
 
     def matrix(self, n, D, L, R):
         p, q, s, _ = self.sizes(n, D)
-        return _riffled(s, p) @ BlockDiagonalMatrix(L, p) @ _riffled(p, q) @ BlockDiagonalMatrix(R, q)
-
-
-def _riffled(a: int, b: int) -> Gather:
-    """Of rows that are ``a × b`` matrices, those of the transposes."""
-    return Gather(tuple(np.arange(a * b).reshape(a, b).T.reshape(-1).tolist()), a * b)
+        first, second = Operator(Riffle(s, p)), Operator(Riffle(p, q))
+        return first @ BlockDiagonalMatrix(L, p) @ second @ BlockDiagonalMatrix(R, q)

@@ -10,8 +10,8 @@ from arrayfab.fabrications.sizes import nearest_factor, split_evenly
 from arrayfab.frozen import Gaussian
 from arrayfab.structures import (
     Diagonal,
-    Gather,
     LargestSoftmax,
+    blocks_transposed,
     face,
     hadamard,
     khatri_rao,
@@ -162,7 +162,6 @@ class VBLoRA(Fabrication):
 
     def matrix(self, n, D, logits_B, logits_A, bank):
         B, A = (LargestSoftmax(logits, self.k) @ bank for logits in (logits_B, logits_A))
-        r, b = self.r, self.b
-        # Vectors lie along the columns of B: of r of them, number by number.
-        by_number = Gather(tuple(i * b + j for j in range(b) for i in range(r)), r * b)
-        return reshaped(reshaped(B, (n // b, r * b)) @ by_number, (n, r)) @ reshaped(A, (r, D))
+        # Vectors lie along the columns of B.
+        B = blocks_transposed(B, n // self.b)
+        return B @ reshaped(A, (self.r, D))

@@ -16,7 +16,6 @@ from arrayfab.structures import (
     BlockDiagonal,
     BlockProduct,
     Constant,
-    Gather,
     Identity,
     Inverses,
     Operator,
@@ -30,7 +29,7 @@ from arrayfab.structures import (
     reshaped,
     side_by_side,
 )
-from arrayfab.structures.actions import Skew
+from arrayfab.structures.actions import Riffle, Skew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +121,11 @@ class Butterfly(_Turning):
         factors: list[Structure] = []
         for i, stack in enumerate(R.values()):
             skew = 0.5 * stack + -0.5 * blocks_transposed(stack, k)
-            order = _evens_first(n, self.b << i, self.b // 2)
-            inverse = tuple(np.argsort(order).tolist())
             turn = BlockDiagonal(cayley(skew, k), k)
-            factors += [Gather(inverse, n), turn, Gather(order, n)] if i else [turn]
+            if i:
+                order = _evens_first(n, self.b << i, self.b // 2)
+                turn = chain(order.T, turn, order)
+            factors.append(turn)
         return chain(*factors)
 
 
@@ -164,7 +164,7 @@ def cayley(A: Structure, k: int) -> Structure:
     return 2.0 * Inverses(eye + -1.0 * A, k) + -1.0 * eye
 
 
-def _evens_first(n: int, run: int, half: int) -> tuple[int, ...]:
-    """The order in which groups of ``half`` are taken from every run: first those at even places."""
-    groups = np.arange(n).reshape(n // run, run // (2 * half), 2, half)
-    return tuple(groups.transpose(0, 2, 1, 3).reshape(-1).tolist())
+def _evens_first(n: int, run: int, half: int) -> Structure:
+    """Of the groups of ``half`` columns in every run, first those at even places, then the others."""
+    order = kron(Operator(Riffle(run // (2 * half), 2)), Identity((half, half)))
+    return kron(Identity((n // run, n // run)), order)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 
+from arrayfab import _arrays
+from arrayfab._arrays import Array, is_half
+from arrayfab._cached import cached_property
 from arrayfab.fabrications.base import Fabrication
 from arrayfab.fabrications.sizes import split_evenly
 from arrayfab.frozen import Frozen, Uniform, checked_seed
 from arrayfab.structures import Circulant as CirculantMatrix
 from arrayfab.structures import Operator, reshaped
 from arrayfab.structures import Toeplitz as ToeplitzMatrix
-from arrayfab.structures.actions import Waves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +91,80 @@ class FourierFT(Fabrication):
         return {"w": (self.k,)}
 
     def matrix(self, n, D, w):
-        places = self.places or self._drawn(n, D)
-        return reshaped(w @ Operator(Waves(n, D, places)), (n, D))
+        return reshaped(w @ Operator(Waves(n, D, self.k, self.places, self.seed)), (n, D))
 
-    def _drawn(self, n, D):
-        order = np.argsort(Frozen(self.seed, "places", Uniform(1, n * D)).draw()[0], kind="stable")
-        return tuple(order[: self.k].tolist())
+
+@dataclass(frozen=True)
+class Waves:
+    """Of the numbers at some places of an ``n × D`` spectrum, the real part of its inverse transform.
+
+    The places are the first ``k`` of those in the order of a seed, where none are given.
+    """
+
+    n: int
+    D: int
+    k: int
+    places: tuple[int, ...] | None
+    seed: int
+    is_transposed: bool = False
+
+    has_short_coefficients: ClassVar[bool] = False
+
+    @property
+    def sizes(self):
+        few, many = self.k, self.n * self.D
+        return (many, few) if self.is_transposed else (few, many)
+
+    @property
+    def T(self):
+        return replace(self, is_transposed=not self.is_transposed)
+
+    @property
+    def times(self):
+        size = self.n * self.D
+        return 4 * size * size.bit_length()
+
+    @cached_property
+    def _where(self):
+        """The places, and for all of the spectrum which number is there, the one after the last for zero."""
+        places = np.asarray(self.places or _order(self.seed, self.n * self.D)[: self.k])
+        table = np.full(self.n * self.D, len(places))
+        table[places] = np.arange(len(places))
+        return places, table
+
+    def along(self, x: Array, axis: int) -> Array:
+        backend = _arrays.backend_of("Waves", "x", x)
+        xp, mT = backend.xp, backend.mT
+        if axis == -2:
+            return mT(self.along(mT(x), -1))
+        if is_half(x.dtype):
+            return xp.astype(self.along(xp.astype(x, xp.float32), -1), x.dtype)
+        if not backend.has_fft:
+            waves = self._waves.T if self.is_transposed else self._waves
+            return x @ _arrays.from_host(waves, xp, x.dtype, _arrays.device_of(x))
+        # What place k gives at entry (a, c), entry (a, c) gives at place k: the transform is symmetric.
+        places, table = self._where
+        if self.is_transposed:
+            return backend.take(self._transformed(x, backend), places, -1)
+        x = xp.concat([x, xp.zeros_like(x[..., :1])], axis=-1)
+        return self._transformed(backend.take(x, table, -1), backend)
+
+    def _transformed(self, x, backend):
+        xp, lead = backend.xp, tuple(x.shape[:-1])
+        x = backend.reshape(x, (*lead, self.n, self.D))
+        x = xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
+        return backend.reshape(xp.real(xp.fft.ifftn(x, axes=(-2, -1))), (*lead, self.n * self.D))
+
+    @cached_property
+    def _waves(self):
+        places, size = self._where[0], self.n * self.D
+        a, c = np.divmod(np.arange(size), self.D)
+        u, v = np.divmod(places, self.D)
+        turns = np.outer(u, a) * self.D + np.outer(v, c) * self.n
+        return np.cos(2 * math.pi * (turns % size) / size) / size
+
+
+@lru_cache(maxsize=1)
+def _order(seed: int, size: int) -> np.ndarray:
+    """The places of a spectrum in an order that follows from a seed, each as likely as any other."""
+    return np.argsort(Frozen(seed, "places", Uniform(1, size)).draw()[0], kind="stable")

@@ -1,15 +1,13 @@
-"""Matrices that lay few numbers out as many: skew-symmetric matrices, and sparse spectra."""
+"""Matrices that only lay numbers out: as skew-symmetric matrices, and in another order."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab._arrays import Array, is_half
+from arrayfab._arrays import Array
 from arrayfab._cached import cached_property
 
 
@@ -61,75 +59,28 @@ class Skew:
 
 
 @dataclass(frozen=True)
-class Waves:
-    """Of the numbers at some places of an ``n × D`` spectrum, the real part of its inverse transform.
+class Riffle:
+    """Of the numbers of an ``a × b`` matrix, row by row, those of its transpose: a permutation."""
 
-    ``W[a, c] = Σₖ wₖ cos(2π (a uₖ / n + c vₖ / D)) / (n D)``, where ``D uₖ + vₖ`` is place ``k``.
-    """
-
-    n: int
-    D: int
-    places: tuple[int, ...]
-    is_transposed: bool = False
-
-    has_short_coefficients: ClassVar[bool] = False
-
-    def __hash__(self):
-        return self._hash
-
-    @cached_property
-    def _hash(self):
-        return hash((self.n, self.D, self.places, self.is_transposed))
+    a: int
+    b: int
 
     @property
     def sizes(self):
-        few, many = len(self.places), self.n * self.D
-        return (many, few) if self.is_transposed else (few, many)
+        return (self.a * self.b, self.a * self.b)
 
     @property
     def T(self):
-        return replace(self, is_transposed=not self.is_transposed)
+        return Riffle(self.b, self.a)
 
     @property
     def times(self):
-        size = self.n * self.D
-        return 4 * size * size.bit_length()
-
-    @cached_property
-    def _where(self):
-        """The places, and for all of the spectrum which number is there, the one after the last for zero."""
-        places = np.asarray(self.places)
-        table = np.full(self.n * self.D, len(places))
-        table[places] = np.arange(len(places))
-        return places, table
+        return self.a * self.b
 
     def along(self, x: Array, axis: int) -> Array:
-        backend = _arrays.backend_of("Waves", "x", x)
-        xp, mT = backend.xp, backend.mT
-        if axis == -2:
-            return mT(self.along(mT(x), -1))
-        if is_half(x.dtype):
-            return xp.astype(self.along(xp.astype(x, xp.float32), -1), x.dtype)
-        if not backend.has_fft:
-            waves = self._waves.T if self.is_transposed else self._waves
-            return x @ _arrays.from_host(waves, xp, x.dtype, _arrays.device_of(x))
-        # What place k gives at entry (a, c), entry (a, c) gives at place k: the transform is symmetric.
-        places, table = self._where
-        if self.is_transposed:
-            return backend.take(self._transformed(x, backend), places, -1)
-        x = xp.concat([x, xp.zeros_like(x[..., :1])], axis=-1)
-        return self._transformed(backend.take(x, table, -1), backend)
-
-    def _transformed(self, x, backend):
-        xp, lead = backend.xp, tuple(x.shape[:-1])
-        x = backend.reshape(x, (*lead, self.n, self.D))
-        x = xp.astype(x, xp.complex64 if x.dtype == xp.float32 else xp.complex128)
-        return backend.reshape(xp.real(xp.fft.ifftn(x, axes=(-2, -1))), (*lead, self.n * self.D))
-
-    @cached_property
-    def _waves(self):
-        places, size = self._where[0], self.n * self.D
-        a, c = np.divmod(np.arange(size), self.D)
-        u, v = np.divmod(places, self.D)
-        turns = np.outer(u, a) * self.D + np.outer(v, c) * self.n
-        return np.cos(2 * math.pi * (turns % size) / size) / size
+        backend = _arrays.backend_of("Riffle", "x", x)
+        lead, last = tuple(x.shape[:axis]), tuple(x.shape[axis:][1:])
+        x = backend.reshape(x, (*lead, self.a, self.b, *last))
+        axes = len(lead)
+        x = backend.xp.permute_dims(x, (*range(axes), axes + 1, axes, *range(axes + 2, x.ndim)))
+        return backend.reshape(x, (*lead, self.a * self.b, *last))

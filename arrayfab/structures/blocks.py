@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from arrayfab import _arrays
 from arrayfab._arrays import Array, is_half
 from arrayfab._cached import cached_property
+from arrayfab.structures.actions import Riffle
 from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.chain import chain
 from arrayfab.structures.formed import ThroughDense, reshaped
-from arrayfab.structures.gather import Gather
 from arrayfab.structures.kronecker import kron
 from arrayfab.structures.leaves import Constant, Identity
+from arrayfab.structures.operators import Operator
 
 
 def identities(k: int, s: int) -> Structure:
@@ -28,8 +27,7 @@ def identities(k: int, s: int) -> Structure:
 def blocks_transposed(stack: Structure, k: int) -> Structure:
     """The stack of the transposes of ``k`` blocks."""
     s, t = stack.shape[0] // k, stack.shape[1]
-    swapped = Gather(tuple(np.arange(s * t).reshape(s, t).T.reshape(-1).tolist()), s * t)
-    return reshaped(chain(reshaped(stack, (k, s * t)), swapped), (k * t, s))
+    return reshaped(chain(reshaped(stack, (k, s * t)), Operator(Riffle(s, t))), (k * t, s))
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,16 @@ def _factors(size):
 @st.composite
 def fabrications(draw, n: int | None = None, D: int | None = None) -> Fabrication:
     """Built-in fabrications with hyper-parameters that fit some shape, or ``n × D`` where it is given."""
-    kind = draw(st.sampled_from([type(variant) for variant in VARIANTS.values()]))
+    kinds = [type(variant) for variant in VARIANTS.values() if n == D or not variant.is_square]
+    kind = draw(st.sampled_from(kinds))
     p, q = (st.sampled_from(_factors(size)) if size else st.integers(1, 3) for size in (n, D))
+    both = st.sampled_from(_factors(math.gcd(n or 6, D or 6)))
     hyper = {
+        "b": both,
+        "p": both,
+        "k": st.just(1),
+        "m": st.just(1),
+        "inner": st.just(fab.LowRank(r=1)),
         "r": st.integers(1, 3),
         "l": st.integers(1, 4),
         "hidden_dim": st.integers(1, 4),
@@ -144,9 +151,7 @@ def fabrications(draw, n: int | None = None, D: int | None = None) -> Fabricatio
     chosen = {name: draw(strategy) for name, strategy in hyper.items() if name in kind.__dataclass_fields__}
     if kind is fab.Masked:
         chosen["p"] = draw(st.sampled_from([0.5, 0.0, 1.0]))
-    elif kind is fab.DuplicatedDiagonalPadding:
-        chosen["p"] = draw(st.sampled_from(_factors(math.gcd(n or 6, D or 6))))
-    elif "p" in kind.__dataclass_fields__:
+    elif "q" in kind.__dataclass_fields__:
         chosen |= {"p": draw(p), "q": draw(q)}
     return kind(**chosen)
 
