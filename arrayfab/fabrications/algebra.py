@@ -11,10 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab._arrays import Array
+from arrayfab._arrays import Array, is_integer
 from arrayfab._cached import cached_property
 from arrayfab.fabrications.base import Fabrication, builds
-from arrayfab.fabrications.blueprint import settle_sizes
 from arrayfab.structures import Dense, Structure, add, chain
 
 
@@ -125,8 +124,9 @@ class ProductOf(_Composed):
                 f"ProductOf: sizes must hold a number for each factor but the last, got {self.sizes!r} for "
                 f"{len(self.factors)} factors"
             )
-        object.__setattr__(self, "sizes", tuple(self.sizes))
-        settle_sizes(self, "sizes")
+        if not all(is_integer(size) and size > 0 for size in self.sizes):
+            raise ValueError(f"ProductOf: sizes must be positive integers, got {self.sizes!r}")
+        object.__setattr__(self, "sizes", tuple(map(int, self.sizes)))
 
     @property
     def composed(self):
