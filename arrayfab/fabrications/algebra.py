@@ -216,7 +216,7 @@ class Base(_HoldsArrays):
     """``W₀``, a matrix handed in, which is not learned: it gets no gradient and is not copied.
 
     What is learned is added to it or multiplied with it: ``Base(W0) + LowRank(r=8)``,
-    ``Base(W0) @ Cayley()``. In `init` it counts for nothing, so that the mean square asked for is that of
+    ``Base(W0) @ Cayley()``. In ``init`` it counts for nothing, so that the mean square asked for is that of
     what is added. Its block is called ``W0``.
 
     Parameters
