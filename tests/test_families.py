@@ -142,6 +142,7 @@ FAMILIES = [
     (af.Toeplitz(), lambda w, n, D: toeplitz(w[D - 1 :], w[D - 1 :: -1])),
     (af.Circulant(b=2), circulants),
     (af.FourierFT(k=3, places=(1, 5, 7)), fourier),
+    (af.Shared(inner=af.Full(), places=2), lambda w, n, D: np.kron(w.reshape(n // 2, D // 2), np.eye(2))),
     (af.IA3(), lambda w, n, D: np.diag(w)),
     (af.DoRA(inner=af.LowRank(r=1)), by_rows),
     (af.DoRA(inner=af.LowRank(r=1), per="column"), by_columns),
