@@ -1,16 +1,22 @@
 """The RPN paper's MNIST table, re-run: dual lphm over Taylor expansions, and beside it sums of grids.
 
     OMP_NUM_THREADS=1 python benchmarks/papers/mnist.py [--data mnist.npz] [--quick] [MODEL ...]
+    OMP_NUM_THREADS=1 python benchmarks/papers/mnist.py --tinybig PYTHON
 
-The published model (arXiv:2407.04819) has three layers, 784 -> 64 -> 64 -> 10, in tinybig's arrangement. Its
-description normalises the expansion of all layers; in the run that was published the first one's was ignored.
-Prints accuracies on the test images beside the published one, and writes them with times and memory as JSON.
+The published model (arXiv:2407.04819) has three layers, 784 -> 64 -> 64 -> 10, in tinybig's arrangement.
+Its description normalises the expansion of all layers; in the run that was published the first one's was
+ignored. Prints accuracies on the test images beside the published one, and writes them with times and
+memory as JSON. The second command takes ten steps of the published model, by arrayfab and, with the
+interpreter that is named, by tinybig.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -212,6 +218,31 @@ def table(results: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
+def ten_steps(python: str) -> dict[str, dict]:
+    """What steps of the published model take: arrayfab's, and tinybig's with another interpreter."""
+    script = str(Path(__file__).with_name("ten_steps.py"))
+
+    def taken(interpreter, library):
+        child = subprocess.run([interpreter, script, library], capture_output=True, text=True)
+        if child.returncode:
+            return {"error": child.stderr.strip()}
+        return json.loads(child.stdout.splitlines()[-1])
+
+    return {"arrayfab": taken(sys.executable, "arrayfab"), "tinybig": taken(python, "tinybig")}
+
+
+def steps_table(found: dict[str, dict]) -> str:
+    """The steps as Markdown; in place of numbers, why there are none."""
+    lines = ["| library | s/step (processor) | MiB |", "|---|---|---|"]
+    for library, taken in found.items():
+        if "error" in taken:
+            lines.append(f"| {library} | {taken['error'].splitlines()[-1]} | – |")
+        else:
+            seconds, processor, held = taken.values()
+            lines.append(f"| {library} | {seconds:.4f} ({processor:.4f}) | {held:.0f} |")
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> dict:
     """Train what is asked for, print the table and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -220,10 +251,18 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--quick", action="store_true", help="2,000 images and 2 epochs")
     parser.add_argument("--epochs", type=int, help="instead of each model's own")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--tinybig", metavar="PYTHON", help="take ten steps alone; an interpreter with tinybig"
+    )
     parser.add_argument("--out", type=Path, default=results_file("mnist"), help="where to write the JSON")
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.models) - RECIPES.keys():
         parser.error(f"unknown models {sorted(unknown)}; there are {list(RECIPES)}")
+    if arguments.tinybig:
+        found = ten_steps(arguments.tinybig)
+        print(steps_table(found))
+        written(arguments.out, {"ten steps": found | {"machine": about()}})
+        return found
     data = load(arguments.data)
     if arguments.quick:
         data = tuple(array[:2000] for array in data)
