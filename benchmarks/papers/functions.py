@@ -326,7 +326,8 @@ def main(argv: list[str] | None = None) -> dict:
         began = time.perf_counter()
         done = run(batches, 1 if arguments.quick else arguments.processes, NAMES[trained])
         results[trained] = results_of(done) | {"seconds": time.perf_counter() - began, "machine": machine}
-    print(table(written(arguments.out, results)))
+        kept = written(arguments.out, results)
+    print(table(kept))
     return results
 
 

@@ -34,16 +34,19 @@ def arrayfab_step():
 
 def tinybig_step():
     """The same, for the same model with an optimizer of PyTorch."""
-    import torch
     from tinybig.expansion import taylor_expansion
     from tinybig.model import rpn
     from tinybig.module.base_head import head
     from tinybig.module.base_layer import layer
     from tinybig.reconciliation import dual_lphm_reconciliation
     from tinybig.remainder import zero_remainder
+    from torch import from_numpy
+    from torch.nn import LayerNorm
+    from torch.nn.functional import cross_entropy
+    from torch.optim import AdamW
 
     def one(m, n, p, normalised=None):
-        norm = {"postprocess_functions": torch.nn.LayerNorm(normalised)} if normalised else {}
+        norm = {"postprocess_functions": LayerNorm(normalised)} if normalised else {}
         parts = head(
             m=m,
             n=n,
@@ -54,12 +57,12 @@ def tinybig_step():
         return layer(m=m, n=n, heads=[parts])
 
     model = rpn(layers=[one(784, 64, 8), one(64, 64, 8, 4160), one(64, 10, 2, 4160)])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=2e-4)
-    x, t = (torch.from_numpy(each) for each in images())
+    optimizer = AdamW(model.parameters(), lr=2e-3, weight_decay=2e-4)
+    x, t = (from_numpy(each) for each in images())
 
     def step():
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(model(x), t).backward()
+        cross_entropy(model(x), t).backward()
         optimizer.step()
 
     return step
