@@ -31,10 +31,9 @@ from arrayfab.gradients import mean_squared_error
 from arrayfab.training import AdamW, Exponential, Training
 from arrayfab.training.history import progress_bar
 from function_lists import LISTS, Function
+from function_tables import NAMES, table
 from reruns import about, results_file, written, xavier
 
-#: What tinybig's pages show, for one function of three lists.
-SHOWN = {("elementary", "E.14"): 1.55e-9, ("composite", "C.3"): 2.31e-6, ("feynman", "I.9.18"): 5.74e-5}
 #: All of them are trained on the first of these seeds, those of least squares and scikit-learn's on all.
 SEEDS = range(5)
 
@@ -222,13 +221,6 @@ TRAINED = {
     "scikit-learn": by_scikit_learn,
     "tinybig": as_tinybig,
 }
-NAMES = {
-    "rpn": "RPN",
-    "kan": "KAN",
-    "mlp": "MLP",
-    "scikit-learn": "scikit-learn's MLP",
-    "tinybig": "tinybig's model and training",
-}
 
 
 @dataclass(frozen=True)
@@ -275,38 +267,6 @@ def results_of(done: list[tuple[Job, dict]]) -> dict:
             )
             kept["errors"].append(error)
     return {"functions": found, "processor seconds": sum(result["seconds"] for _, result in done)}
-
-
-def table(results: dict[str, dict]) -> str:
-    """Every function with the mean of its errors, and for every list what is compared, as Markdown."""
-    shown = [name for name in TRAINED if name in results]
-    lines = ["| function | " + " | ".join(NAMES[name] for name in shown) + " | tinybig's page |"]
-    lines.append("|---" * (len(shown) + 2) + "|")
-    for name, functions in LISTS.items():
-        for f in functions:
-            means = [f"{np.mean(results[each]['functions'][name][f.name]['errors']):.2e}" for each in shown]
-            page = SHOWN.get((name, f.name))
-            lines.append(f"| {name} {f.name} | {' | '.join(means)} | {f'{page:.2e}' if page else '–'} |")
-    return "\n".join([*lines, "", summary(results)])
-
-
-def summary(results: dict[str, dict]) -> str:
-    """For every list: the model's numbers, its median error, and how often the RPN's is no larger."""
-    lines = ["| list | model | learned numbers | median error | RPN's is no larger in |", "|---" * 5 + "|"]
-    for name, functions in LISTS.items():
-        means = {
-            trained: np.asarray([np.mean(result["functions"][name][f.name]["errors"]) for f in functions])
-            for trained, result in results.items()
-        }
-        for trained, errors in means.items():
-            numbers = {each["learned numbers"] for each in results[trained]["functions"][name].values()}
-            span = f"{min(numbers)}" if len(numbers) == 1 else f"{min(numbers)} to {max(numbers)}"
-            wins = f"{np.sum(means['rpn'] <= errors)} of {len(errors)}" if "rpn" in means else "–"
-            lines.append(
-                f"| {name} | {NAMES[trained]} | {span} | {np.median(errors):.1e} "
-                f"| {'–' if trained == 'rpn' else wins} |"
-            )
-    return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> dict:
