@@ -34,12 +34,12 @@ from function_lists import LISTS, Function
 from function_tables import NAMES, table
 from reruns import about, results_file, written, xavier
 
-#: All of them are trained on the first of these seeds, those of least squares and scikit-learn's on all.
+#: Of the rows and of the starting values; tinybig's long training is tried with the first one alone.
 SEEDS = range(5)
 
 
 def rpn(m: int) -> af.Sequential:
-    """Two heads; of the kind of tinybig's."""
+    """Two heads of the kind of tinybig's."""
     return _heads((m, 2, 1), rank=2)
 
 
@@ -109,7 +109,7 @@ class Task:
         return Task(x, (self.y - mean) / spread, x_test, (self.y_test - mean) / spread)
 
     def errors(self, y: np.ndarray) -> np.ndarray:
-        """The mean squared errors of results for the other rows, shape ``(k,)``, of a scaled task."""
+        """The mean squared errors of results for the other rows, shape ``(k,)``."""
         return np.mean((y - self.y_test) ** 2, axis=(1, 2))
 
 
@@ -184,7 +184,7 @@ def by_scikit_learn(name: str, task: Task, seed: int, budget: Budget) -> tuple:
 
 
 def as_tinybig(name: str, task: Task, seed: int, budget: Budget) -> tuple:
-    """The model of tinybig's pages, trained as there: mini-batches of 100, and data as they are."""
+    """The model of tinybig's pages, trained by arrayfab as there: in mini-batches, on data as they are."""
     layer = as_shown(name, task.x.shape[2])
     w = np.stack([xavier(layer, seed + i) for i in range(len(task.x))])
     training = Training(
