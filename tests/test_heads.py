@@ -531,8 +531,8 @@ def test_a_cnn_is_what_pytorch_makes_of_its_numbers():
     x, w = normal(3, 70), model.init(rng=0)
     cut, functions = Cut(torch.asarray(w)), torch.nn.functional
     z = torch.asarray(x).reshape(3, 2, 5, 7)
-    for given, made in ((2, 3), (3, 4)):
-        z = torch.relu(functions.conv2d(z, cut(made, given, 3, 3), padding=1))
+    for before, made in ((2, 3), (3, 4)):
+        z = torch.relu(functions.conv2d(z, cut(made, before, 3, 3), padding=1))
         z = functions.max_pool2d(z, 2, ceil_mode=True)
     z = torch.relu(z.reshape(3, -1) @ cut(6, 16).T) @ cut(2, 6).T
     np.testing.assert_allclose(model(x, w), z.numpy(), rtol=1e-12, atol=1e-12)
