@@ -65,7 +65,7 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
         rows, lead = st.just(2), st.sampled_from([(), (2,)])
         columns = columns[:2][-1:]
     # The values of a function that is no polynomial soon leave all bounds.
-    is_whole = is_polynomial(subject, Case(n=fit[0][0], D=fit[0][1], m=columns[0]))
+    is_whole = is_polynomial(subject, Case(n=fit[-1][0], D=fit[-1][1], m=columns[0]))
     known = [(1, "float64"), (2, "float32"), (1, "float16")] + [(_LARGE, "float64")] * is_whole
     numbers = [(spread, dtype) for spread, dtype in known if dtype in spaces.get(namespace).dtypes]
 
