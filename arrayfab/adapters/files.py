@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import mmap
@@ -17,12 +16,15 @@ import numpy as np
 
 from arrayfab.io.configuration import short
 from arrayfab.io.reading import open_regular, spelled
-from arrayfab.io.replacing import replacing
 from arrayfab.io.tensors import import_safetensors
 
 #: safetensors' names of dtypes, and NumPy's or those of ml_dtypes.
 _DTYPES = {
-    **{f"{kind}{8 * size}": f"{name}{8 * size}" for kind, name in (("I", "int"), ("U", "uint")) for size in (1, 2, 4, 8)},
+    **{
+        f"{kind}{8 * size}": f"{name}{8 * size}"
+        for kind, name in (("I", "int"), ("U", "uint"))
+        for size in (1, 2, 4, 8)
+    },
     **{"F16": "float16", "F32": "float32", "F64": "float64", "BOOL": "bool"},
     **{"BF16": "bfloat16", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"},
 }
@@ -70,6 +72,15 @@ class Tensor:
         """All of it, in memory."""
         return np.array(self.rows(0, self.shape[0]) if self.shape else self._mapped(self.offset, ()))
 
+    def runs(self, size: int) -> Iterator[np.ndarray]:
+        """Runs of rows, of about so many numbers each."""
+        if not self.shape:
+            yield self.read()
+            return
+        step = max(1, size // max(1, math.prod(self.shape[1:])))
+        for start in range(0, self.shape[0], step):
+            yield self.rows(start, min(start + step, self.shape[0]))
+
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Some entries along the first axis, as they lie in the file: nothing is read before it is used."""
         size = self.dtype.itemsize * math.prod(self.shape[1:])
@@ -109,7 +120,9 @@ class TensorFile(Mapping[str, Tensor]):
 
     def _tensor(self, name, start, dtype, shape, data_offsets):
         if dtype not in _DTYPES:
-            raise ValueError(f"{spelled(self.path)}: tensor {short(name)} has the unknown dtype {short(dtype)}")
+            raise ValueError(
+                f"{spelled(self.path)}: tensor {short(name)} has the unknown dtype {short(dtype)}"
+            )
         return Tensor(name, dtype_of(_DTYPES[dtype]), tuple(shape), self.path, start + data_offsets[0])
 
     def __getitem__(self, name: str) -> Tensor:
@@ -130,33 +143,28 @@ class Content:
     shape: tuple[int, ...]
     runs: Callable[[], Iterable[np.ndarray]]
 
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
     @staticmethod
     def of(array: np.ndarray) -> Content:
         return Content(array.dtype, array.shape, lambda: (array,))
 
 
 def write_tensors(
-    path: str | bytes | os.PathLike, contents: Mapping[str, Content], metadata: Mapping[str, str] | None = None
+    file: BinaryIO, contents: Mapping[str, Content], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a safetensors file as a whole or not at all, holding no more than a run of rows in memory."""
+    """Write a safetensors file, with no more than a run of rows in memory."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name, content in contents.items():
         start, end = end, end + math.prod(content.shape) * content.dtype.itemsize
-        header[name] = {
-            "dtype": _SPELLED[content.dtype.name],
-            "shape": list(content.shape),
-            "data_offsets": [start, end],
-        }
-    spelling = json.dumps(header, separators=(",", ":")).encode()
-    spelling += b" " * (-len(spelling) % 8)
-    with replacing(path) as file:
-        file.write(struct.pack("<Q", len(spelling)) + spelling)
-        for content in contents.values():
-            _write(file, content)
-
-
-def _write(file: BinaryIO, content: Content) -> None:
-    for run in content.runs():
-        run = np.ascontiguousarray(run, content.dtype)
-        file.write(run.reshape(-1).view(np.uint8).data)
+        spelling = _SPELLED[content.dtype.name]
+        header[name] = {"dtype": spelling, "shape": list(content.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # so that numbers begin at a multiple of their size
+    file.write(struct.pack("<Q", len(text)) + text)
+    for content in contents.values():
+        for run in content.runs():
+            file.write(np.ascontiguousarray(run, content.dtype).reshape(-1).view(np.uint8).data)

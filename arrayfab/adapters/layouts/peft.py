@@ -1,0 +1,321 @@
+"""The layout of PEFT: a folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+The formulas are those of PEFT 0.21.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from arrayfab import _arrays
+from arrayfab.adapters.adapter import Adapter
+from arrayfab.adapters.files import TensorFile
+from arrayfab.adapters.layouts.parts import Parts, by_module, check_tensor, mixed
+from arrayfab.adapters.updates import BOFT, IA3, OFT, DoRA, LoHa, LoKr, LoRA, Update, VeRA
+from arrayfab.io.configuration import short
+from arrayfab.io.reading import read_json, spelled
+
+NAME = "peft"
+
+# Settings that only say how the adapter was made or trained. A setting that is neither among these nor
+# read below must be off.
+_HARMLESS = {
+    *("auto_mapping", "base_model_name_or_path", "exclude_modules", "inference_mode"),
+    *("init_weights", "layers_pattern", "layers_to_transform", "peft_type", "peft_version", "revision"),
+    *("runtime_config", "target_modules", "task_type", "modules_to_save", "bias", "fan_in_fan_out"),
+    *("eva_config", "lora_dropout", "megatron_core", "qalora_group_size"),
+    *("d_initial", "projection_prng_key", "save_projection", "vera_dropout"),
+    *("decompose_both", "decompose_factor", "module_dropout", "rank_dropout", "rank_dropout_scale"),
+    *("use_effective_conv2d", "rank_dropout", "init_ia3_weights", "feedforward_modules"),
+    *("boft_dropout", "boft_block_size", "boft_block_num", "boft_n_butterfly_factor"),
+    *("oft_block_size",),
+}
+_OFF: tuple = (None, False, "none", "", [], {})
+_HARMLESS_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")  # others change the base weights
+_PREFIX = "base_model.model."
+
+
+class Module(Parts):
+    """The tensors and settings of one adapted module."""
+
+    def __init__(self, parts: Parts, config: dict):
+        super().__init__(parts.owner, parts.name, parts._tensors)
+        self._config = config
+
+    def rank(self) -> int:
+        r = self._setting("rank_pattern", "r")
+        if not (_arrays.is_integer(r) and 0 < r <= sys.maxsize):
+            raise ValueError(f"{self.owner}: r must be a positive integer, got {short(repr(r))}")
+        return r
+
+    def scale(self, name: str, root: bool = False) -> float:
+        """``alpha / r``, or ``alpha / √r``."""
+        alpha = self._setting("alpha_pattern", name)
+        is_number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
+        if not (is_number and abs(alpha) <= sys.float_info.max):
+            raise ValueError(f"{self.owner}: {name} must be a finite number, got {short(repr(alpha))}")
+        return alpha / (math.sqrt(self.rank()) if root else self.rank())
+
+    def is_on(self, name: str) -> bool:
+        value = self._config.get(name, False)
+        if not isinstance(value, bool):
+            raise ValueError(f"{self.owner}: {name} must be true or false, got {short(repr(value))}")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        value = self._config.get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"{self.owner}: {name} must be a number, got {short(repr(value))}")
+        return value
+
+    def _setting(self, patterns_name: str, name: str) -> Any:
+        """The setting of this module: that of the first pattern to match, or the one for all.
+
+        The first in the file, as for PEFT when it loads it; when PEFT saved it, it sorted them.
+        """
+        patterns = self._config.get(patterns_name) or {}
+        if not isinstance(patterns, dict):
+            raise ValueError(f"{self.owner}: {patterns_name} must be a mapping, got {short(repr(patterns))}")
+        for pattern, value in patterns.items():
+            try:
+                if re.match(rf"(.*\.)?({pattern})$", self.name):
+                    return value
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(
+                    f"{self.owner}: {patterns_name} has {short(repr(pattern))}: {short(error)}"
+                ) from error
+        return patterns.get(self.name, self._config.get(name))
+
+
+Shared = dict[str, np.ndarray]
+
+
+def _lora(module: Module, shared: Shared) -> Update:
+    if "lora_embedding_A" in module:
+        # An embedding's weight is the transpose of the matrix that is adapted.
+        r = module.rank()
+        A, B = module.take("lora_embedding_A", r, None), module.take("lora_embedding_B", None, r)
+        tensors = {"B": A.T, "A": B.T}
+    else:
+        r = module.rank()
+        B, A = module.take_matrix("lora_B.weight", None, r), module.take_matrix("lora_A.weight", r, None)
+        tensors = {"B": B, "A": A}
+    update = LoRA(tensors=tensors, scale=module.scale("lora_alpha", root=module.is_on("use_rslora")))
+    if "lora_magnitude_vector" not in module:
+        return update
+    m = module.take_matrix("lora_magnitude_vector") if module.kernel("lora_magnitude_vector") else None
+    m = module.take("lora_magnitude_vector", update.shape[0]) if m is None else m.reshape(-1)
+    return DoRA(tensors={"m": m}, inner=update)
+
+
+def _loha(module: Module, shared: Shared) -> Update:
+    r, tensors = module.rank(), {}
+    for i in (1, 2):
+        a, b, t = f"hada_w{i}_a", f"hada_w{i}_b", f"hada_t{i}"
+        if t in module:
+            core = module.take(t, r, r, *module.kernel(t))
+            tensors |= {f"A{i}": module.take(a, r, None).T, f"B{i}": mixed(core, module.take(b, r, None))}
+        else:
+            tensors |= {f"A{i}": module.take(a, None, r), f"B{i}": module.take(b, r, None)}
+    return LoHa(tensors=tensors, scale=module.scale("alpha"))
+
+
+def _lokr(module: Module, shared: Shared) -> Update:
+    r, tensors = module.rank(), {}
+    for i in (1, 2):
+        w, a, b, t = (f"lokr_{name}" for name in (f"w{i}", f"w{i}_a", f"w{i}_b", f"t{i}"))
+        if w in module:
+            tensors[f"C{i}"] = module.take_matrix(w)
+        elif t in module:
+            core = module.take(t, r, r, *module.kernel(t))
+            tensors |= {f"A{i}": module.take(a, r, None).T, f"B{i}": mixed(core, module.take(b, r, None))}
+        else:
+            tensors |= {f"A{i}": module.take(a, None, r), f"B{i}": module.take_matrix(b, r)}
+    return LoKr(tensors=tensors, scale=module.scale("alpha"))
+
+
+def _vera(module: Module, shared: Shared) -> Update:
+    if shared.keys() != {"vera_A", "vera_B"}:
+        raise ValueError(
+            f"{module.owner}: the projections vera_A and vera_B must be in the file, got {sorted(shared)}; "
+            "save the adapter with save_projection=True"
+        )
+    r, A, B = module.rank(), shared["vera_A"], shared["vera_B"]
+    b, d = module.take("vera_lambda_b", None), module.take("vera_lambda_d", r)
+    n = b.shape[0]
+    if A.shape[0] != r:
+        raise ValueError(f"{module.owner}: vera_A must have {r} rows, got shape {A.shape}")
+    if B.shape[0] < n or B.shape[1] != r:
+        raise ValueError(f"{module.owner}: vera_B must have shape ({n} or more, {r}), got {B.shape}")
+    return VeRA(tensors={"A": A, "B": B[:n, :], "b": b, "d": d})
+
+
+def _ia3(module: Module, shared: Shared) -> Update:
+    v = module.take_matrix("ia3_l")
+    if 1 not in v.shape:
+        raise ValueError(f"{module.owner}: ia3_l must be a row or a column, got shape {v.shape}")
+    return IA3(tensors={"v": v.reshape(-1)}, of_results=v.shape[1] == 1)
+
+
+def _oft(module: Module, shared: Shared) -> Update:
+    skew = module.take("oft_R.weight", None, None)
+    if module.is_on("coft"):
+        # Constrained: no block of skew-symmetric numbers is longer than so much.
+        longest = module.number("eps", 6e-5) / math.sqrt(skew.shape[0])
+        length = math.sqrt(2.0) * np.linalg.norm(skew.astype(np.float64), axis=1, keepdims=True)
+        skew = skew * np.minimum(1.0, longest / np.maximum(length, longest))
+    terms = None
+    if module.is_on("use_cayley_neumann"):
+        count = int(module.number("num_cayley_neumann_terms", 5))
+        if count < 3:
+            raise ValueError(
+                f"{module.owner}: num_cayley_neumann_terms={count} cannot be read, only 3 or more"
+            )
+        terms = max(3, count - 1)
+    return OFT(tensors={"skew": skew}, is_shared=module.is_on("block_share"), terms=terms)
+
+
+def _boft(module: Module, shared: Shared) -> Update:
+    R = module.take("boft_R", None, None, None, None)
+    return BOFT(tensors={"R": R, "v": module.take_matrix("boft_s").reshape(-1)})
+
+
+# The tensors of a module, what they make, and the settings that have a say in it.
+_KINDS: dict[str, tuple[tuple[str, ...], Callable[[Module, Shared], Update], tuple[str, ...]]] = {
+    "LORA": (
+        ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector")
+        + ("lora_B.bias",),
+        _lora,
+        ("r", "rank_pattern", "lora_alpha", "alpha_pattern", "use_rslora", "use_dora", "lora_bias"),
+    ),
+    "LOHA": (
+        tuple(f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")),
+        _loha,
+        ("r", "rank_pattern", "alpha", "alpha_pattern"),
+    ),
+    "LOKR": (
+        tuple(f"lokr_{name}" for name in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")),
+        _lokr,
+        ("r", "rank_pattern", "alpha", "alpha_pattern"),
+    ),
+    "VERA": (("vera_lambda_b", "vera_lambda_d"), _vera, ("r",)),
+    "IA3": (("ia3_l",), _ia3, ()),
+    "OFT": (
+        ("oft_R.weight",),
+        _oft,
+        ("r", "coft", "eps", "block_share", "use_cayley_neumann", "num_cayley_neumann_terms"),
+    ),
+    "BOFT": (("boft_R", "boft_s"), _boft, ()),
+}
+
+
+def is_here(path: Path) -> bool:
+    """Whether a path is an adapter in this layout."""
+    return (
+        path.is_dir()
+        and (path / "adapter_config.json").exists()
+        and "peft_type" in read_json(path / "adapter_config.json")
+    )
+
+
+def read(path: Path, name: str | None = None) -> Adapter:
+    """The adapter in a folder; of several in one file the one of that name."""
+    owner, config = spelled(path), read_json(path / "adapter_config.json")
+    kind = config.get("peft_type")
+    if not (isinstance(kind, str) and kind in _KINDS):
+        raise ValueError(f"{owner}: peft_type must be one of {sorted(_KINDS)}, got {short(repr(kind))}")
+    names, build, read_by = _KINDS[kind]
+    _check_settings(owner, config, read_by)
+    file = TensorFile(_weights_of(path))
+    tensors = _of_adapter(owner, {key: tensor.read() for key, tensor in file.items()}, names, name)
+    modules, others = by_module(owner, tensors, lambda key: _split(key, names))
+    shared, replaced = {}, {}
+    for key, tensor in others.items():
+        last = key.rpartition(".")[2]
+        if kind == "VERA" and last in ("vera_A", "vera_B"):
+            check_tensor(f"{owner}: tensor {short(key)}", tensor, None, None)
+            shared[last] = tensor
+        elif last in ("weight", "bias") and not any(name in key for name in ("lora_", "hada_", "lokr_")):
+            check_tensor(f"{owner}: tensor {short(key)}", tensor, *tensor.shape)
+            replaced[key.removeprefix(_PREFIX)] = tensor
+        else:
+            raise ValueError(f"{owner}: tensor {short(key)} cannot be read, a module may have {list(names)}")
+    if not modules:
+        raise ValueError(f"{owner}: the file has no module with {list(names)}")
+    updates, biases, kernels = {}, {}, {}
+    for module_name, parts in modules.items():
+        module = Module(parts, config)
+        kernels[module_name] = module.kernel("lora_A.weight")
+        if "lora_B.bias" in module:
+            scale = module.scale("lora_alpha", root=module.is_on("use_rslora"))
+            biases[module_name] = scale * module.take("lora_B.bias", None)
+        updates[module_name] = build(module, shared)
+        module.check_empty()
+    return Adapter(
+        layout=NAME,
+        updates=updates,
+        biases=biases,
+        replaced=replaced,
+        kernels={key: kernel for key, kernel in kernels.items() if kernel},
+        may_be_transposed=bool(config.get("fan_in_fan_out")),
+        config=config,
+    )
+
+
+def _split(key: str, names: tuple[str, ...]) -> tuple[str, str] | None:
+    for name in names:
+        for spelling in (name, f"{name}.weight"):
+            if key.endswith("." + spelling):
+                return key.removesuffix("." + spelling).removeprefix(_PREFIX), name
+    return None
+
+
+def _of_adapter(owner, tensors, names, wanted):
+    """The tensors of one adapter, without its name in their keys: ``lora_A.default.weight``."""
+    stems = "|".join(sorted({re.escape(name.split(".")[0]) for name in names}))
+    pattern = re.compile(rf"^(.*\.(?:{stems}))\.(?!weight$|bias$)([^.]+)(\.weight|\.bias)?$")
+    found: dict[str | None, dict[str, np.ndarray]] = {}
+    for key, tensor in tensors.items():
+        match = pattern.match(key)
+        stem, adapter, end = match.groups() if match else (key, None, "")
+        found.setdefault(adapter, {})[stem + (end or "")] = tensor
+    several = sorted(name for name in found if name is not None)
+    if wanted is None and len(several) > 1:
+        raise ValueError(f"{owner}: the file holds several adapters, say which by name: {several}")
+    if wanted is not None and wanted not in several:
+        raise ValueError(
+            f"{owner}: the file holds no adapter named {wanted!r}, only {several or 'one without'}"
+        )
+    return {**found.get(None, {}), **found.get(wanted or (several[0] if several else None), {})}
+
+
+def _weights_of(folder: Path) -> Path:
+    path = folder / "adapter_model.safetensors"
+    if not path.exists() and (folder / "adapter_model.bin").exists():
+        raise ValueError(
+            f"{spelled(folder)}: adapter_model.bin is a pickle, which may run code when it is read; convert "
+            "it where you trust it: load it with PEFT, then save_pretrained(…, safe_serialization=True)"
+        )
+    return path
+
+
+def _check_settings(owner: str, config: dict, read: tuple[str, ...]) -> None:
+    start = config.get("init_lora_weights")
+    if start not in _HARMLESS_STARTS:
+        raise ValueError(
+            f"{owner}: init_lora_weights={short(repr(start))} cannot be read: the adapter belongs to base "
+            "weights that this start changed; convert it to a plain LoRA with PEFT"
+        )
+    for name, value in config.items():
+        known = name in _HARMLESS or name in read or name == "init_lora_weights"
+        if not known and value not in _OFF:
+            raise ValueError(
+                f"{owner}: {short(name)}={short(repr(value))} cannot be read, only an adapter without it"
+            )
