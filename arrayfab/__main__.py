@@ -1,4 +1,4 @@
-"""The command line: ``python -m arrayfab`` with ``list``, ``plan``, ``inspect``, ``adapters``, ``bench`` or ``demo``."""
+"""The command line: ``python -m arrayfab`` with ``list``, ``plan``, ``inspect``, ``adapters`` and others."""
 
 from __future__ import annotations
 

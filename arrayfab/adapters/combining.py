@@ -52,7 +52,7 @@ def combine(
     Parameters
     ----------
     adapters : sequence of Adapter
-        Of LoRA, VeRA, and LoHa of low ranks. `arrayfab.adapters.to_lora` makes such of others.
+        Of LoRA, and of LoHa of low ranks. `arrayfab.adapters.to_lora` makes such of others.
     weights : sequence of float, optional
         One for each, all one if left out.
     how : str

@@ -81,8 +81,8 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         "--how",
         choices=("cat", "svd", "linear"),
         default="cat",
-        help="the sum with all ranks (cat), the nearest to it of a lower rank (svd), or factors added up as by "
-        "PEFT, which is not the sum (linear)",
+        help="the sum with all ranks (cat), the nearest to it of a lower rank (svd), or factors added up as "
+        "by PEFT, which is not the sum (linear)",
     )
     command.add_argument("--rank", type=positive, help="of the result of svd")
     command.add_argument("--energy", type=float, help="share of it that svd keeps")
@@ -215,8 +215,8 @@ def _extract(arguments) -> int:
 
 def _convert(arguments) -> int:
     if arguments.family is None:
-        for name in ("rank", "energy", "base"):
-            if getattr(arguments, name) is not None:
+        for name in ("rank", "energy", "base", "only"):
+            if getattr(arguments, name) not in (None, "*"):
                 raise ValueError(f"convert: --{name} is for a change of --family")
         return _write(arguments, lambda on_module: Made(_read(arguments)[0], []))
     return _write(arguments, lambda on_module: to_lora(**_reduced(arguments, on_module), base=arguments.base))
@@ -271,7 +271,7 @@ def _write(arguments, make: Callable[[Callable], Made]) -> int:
     title = f"{target or 'nothing is written'}: {len(made.adapter.updates)} modules"
     show(title, ("module", "shape", "family", "rank", "relative error"), rows)
     for name in made.unmatched:
-        _say(f"{short(name)} is in one of the models alone")
+        _say(f"{short(name)} is in one of the models alone, or holds whole numbers that differ")
     return 1 if made.unmatched else 0
 
 

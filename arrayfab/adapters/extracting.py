@@ -116,34 +116,69 @@ def extract(
     )
     before, after = Weights(base), Weights(tuned)
     names = [name for name in before if name in after and fnmatch.fnmatchcase(name, only)]
-    updates, replaced, kernels, lines = {}, {}, {}, []
+    making = _Making(finder, family)
+    making.unmatched += (
+        name for name in sorted(before.keys() ^ after.keys()) if fnmatch.fnmatchcase(name, only)
+    )
     for i, name in enumerate(names):
-        difference = _difference(before[name], after[name])
-        if isinstance(difference, Difference):
-            module = name.removesuffix(".weight")
-            updates[module], line = _of_family(family, module, difference, finder)
-            lines.append(line)
-            if len(before[name].shape) > 2:
-                kernels[module] = before[name].shape[2:]
-        elif difference is not None:
-            replaced[name] = difference
-            lines.append(Nearness(name, difference.shape, "replaced"))
+        making.compare(before[name], after[name])
         on_tensor(i + 1, len(names))
-    if not lines:
-        raise ValueError(
-            "extract: no tensor differs between the two" + (f" among {only}" if only != "*" else "")
+    if not making.lines:
+        among = "" if only == "*" else f" among {short(only)}"
+        raise ValueError(f"extract: no tensor differs between the two{among}")
+    return making.made()
+
+
+class _Making:
+    """The adapter as far as tensors were compared."""
+
+    def __init__(self, finder: Finder, family: str):
+        self._finder, self._family = finder, family
+        self._updates: dict[str, Added] = {}
+        self._replaced: dict[str, np.ndarray] = {}
+        self._kernels: dict[str, tuple[int, ...]] = {}
+        self.lines: list[Nearness] = []
+        self.unmatched: list[str] = []
+
+    def made(self) -> Made:
+        adapter = Adapter(
+            layout="peft", updates=self._updates, replaced=self._replaced, kernels=self._kernels
         )
-    unmatched = [name for name in sorted(before.keys() ^ after.keys()) if fnmatch.fnmatchcase(name, only)]
-    adapter = Adapter(layout="peft", updates=updates, replaced=replaced, kernels=kernels)
-    return Made(adapter, lines, unmatched)
+        return Made(adapter, self.lines, self.unmatched)
+
+    def compare(self, old: Tensor, new: Tensor) -> None:
+        if (
+            len(old.shape) > 1
+            and old.shape == new.shape
+            and is_floating(old.dtype)
+            and is_floating(new.dtype)
+        ):
+            self._add(old.name.removesuffix(".weight"), _difference(old, new), old.shape[2:])
+        elif old.shape != new.shape or not np.array_equal(old.read(), new.read()):
+            if not is_floating(new.dtype):
+                self.unmatched.append(old.name)
+            else:
+                self._replaced[old.name] = new.read()
+                self.lines.append(Nearness(old.name, new.shape, "replaced"))
+
+    def _add(self, module, difference, kernel):
+        if not difference["delta"].any():
+            return
+        (n, D), rank = difference.shape, None
+        if self._family == "lora":
+            held, error = self._finder.nearest(difference, n, D)
+            rank = held["A"].shape[0]
+        else:
+            held = _HELD[self._family](difference["delta"], self._finder.dtype)
+            error = self._finder.error(difference, held, n, D)
+        self._updates[module] = held
+        self.lines.append(Nearness(module, (n, D), held.family, rank, error))
+        if kernel:
+            self._kernels[module] = kernel
 
 
-def _difference(before: Tensor, after: Tensor) -> Difference | np.ndarray | None:
-    """A matrix to be added, a tensor that takes the place of another, or None where they are equal."""
-    is_matrix = len(before.shape) > 1 and is_floating(before.dtype) and is_floating(after.dtype)
-    if before.shape != after.shape or not is_matrix:
-        kept = after.read()
-        return None if before.shape == after.shape and np.array_equal(before.read(), kept) else kept
+def _difference(before: Tensor, after: Tensor) -> Difference:
+    """Of two tensors of one shape, as a matrix."""
     wide = np.float64 if np.float64 in (before.dtype, after.dtype) else np.float32
     delta = np.empty((before.shape[0], math.prod(before.shape[1:])), wide)
     start = 0
@@ -152,21 +187,19 @@ def _difference(before: Tensor, after: Tensor) -> Difference | np.ndarray | None
         np.subtract(new.astype(wide).reshape(rows.shape), old.astype(wide).reshape(rows.shape), out=rows)
         start += len(old)
     check_finite(f"extract: the difference of {short(before.name)}", delta)
-    return Difference(tensors={"delta": delta}) if delta.any() else None
+    return Difference(tensors={"delta": delta})
 
 
-def _of_family(family: str, module: str, difference: Difference, finder: Finder) -> tuple[Added, Nearness]:
-    n, D = difference.shape
-    if family == "lora":
-        near, error = finder.nearest(difference, n, D)
-        return near, Nearness(module, (n, D), near.family, near["A"].shape[0], error)
-    if family == "full":
-        tensors = {"delta": difference["delta"]}
-    else:
-        fabrication = fab.Hypercomplex()
-        shapes = fabrication.blocks(n, D).values()
-        parts = np.split(fit(fabrication, difference["delta"]).w, [math.prod(next(iter(shapes)))])
-        tensors = {f"C{i}": part.reshape(shape) for i, part, shape in zip((1, 2), parts, shapes, strict=True)}
-    kind = Difference if family == "full" else LoKr
-    held = kind(tensors={name: rounded(numbers, finder.dtype) for name, numbers in tensors.items()})
-    return held, Nearness(module, (n, D), held.family, None, finder.error(difference, held, n, D))
+def _whole(delta: np.ndarray, dtype: np.dtype) -> Added:
+    return Difference(tensors={"delta": rounded(delta, dtype)})
+
+
+def _kronecker(delta: np.ndarray, dtype: np.dtype) -> Added:
+    fabrication = fab.Hypercomplex()
+    first, second = fabrication.blocks(*delta.shape).values()
+    w = rounded(fit(fabrication, delta).w, dtype)
+    size = math.prod(first)
+    return LoKr(tensors={"C1": w[:size].reshape(first), "C2": w[size:].reshape(second)})
+
+
+_HELD = {"full": _whole, "lokr": _kronecker}

@@ -90,19 +90,20 @@ class Finder:
 
     def nearest(self, update: Added, n: int, D: int) -> tuple[LoRA, float]:
         """An update of low rank, and its error in the Frobenius norm as a share of the whole."""
-        placed = self._placed(update)
+        placed = self._placed(update, update)
         u, s, vt = largest(placed, n, D, self)
         root, dtype = np.sqrt(s), self.dtype or np.result_type(*update.arrays())
         B, A = _arrays.to_host(u) * root, root[:, None] * _arrays.to_host(vt)
         near = LoRA(tensors={"B": rounded(B, dtype), "A": rounded(A, dtype)})
-        return near, relative_error(placed, self._placed(near), n, D)
+        return near, relative_error(placed, self._placed(near, update), n, D)
 
     def error(self, update: Added, near: Added, n: int, D: int) -> float:
         """How far an update is from another, in the Frobenius norm as a share of the other."""
-        return relative_error(self._placed(update), self._placed(near), n, D)
+        return relative_error(self._placed(update, update), self._placed(near, update), n, D)
 
-    def _placed(self, update):
-        wide = np.float64 if np.float64 in {array.dtype for array in update.arrays()} else np.float32
+    def _placed(self, update, like):
+        """An update where to compute, in float64 if another has numbers in it, else in float32."""
+        wide = np.float64 if any(array.dtype == np.float64 for array in like.arrays()) else np.float32
         xp = _arrays.namespace(self.xp)
         tensors = {
             name: _arrays.from_host(np.asarray(numbers, wide), xp, None, self.device)
@@ -117,7 +118,7 @@ def largest(update: Added, n: int, D: int, finder: Finder) -> Decomposition:
     pair = factored(update, n, D)
     if pair is not None:
         return _cut(finder.cut, *_of_product(*pair))
-    return _of_matrix(_structured(update, n, D), _norm(update, n, D) ** 2, finder)
+    return _of_matrix(_structured(update, slice(0, n), D), _norm(update, n, D) ** 2, finder)
 
 
 @largest.register
@@ -218,21 +219,35 @@ def _length(array):
 
 def _runs(update, n, D, near=None):
     """What is added, less what a near update adds, some rows at a time."""
-    like = next(update.arrays())
-    xp, device = _arrays.backend_of("factors", "numbers", like).xp, _arrays.device_of(like)
-    steps = (update.step, near.step) if near is not None else (update.step,)
-    step = math.lcm(*steps)
+    step = math.lcm(update.step, 1 if near is None else near.step)
     size = step * max(1, _RUN // (step * D))
     for start in range(0, n, size):
-        zero = xp.zeros((min(size, n - start), D), dtype=like.dtype, device=device)
-        yield update.changed(zero if near is None else near.changed(zero, start, -1.0), start)
+        rows = slice(start, min(start + size, n))
+        formed = _formed(update, rows, D)
+        yield formed if near is None else formed - _formed(near, rows, D)
 
 
-def _structured(update, n, D):
-    fabrication, blocks = update.part(slice(0, n), D)
+@singledispatch
+def _formed(update: Added, rows: slice, D: int) -> Array:
+    """Some rows of what is added."""
+    return _structured(update, rows, D).to_dense()
+
+
+@_formed.register
+def _(update: LoRA, rows, D):
+    return update.scale * update["B"][rows, :] @ update["A"]
+
+
+@_formed.register
+def _(update: Difference, rows, D):
+    return update.scale * update["delta"][rows, :]
+
+
+def _structured(update, rows, D):
+    fabrication, blocks = update.part(rows, D)
     backend = _arrays.backend_of(update.family, "its numbers", blocks[0])
     w = backend.xp.concat([backend.reshape(block, (-1,)) for block in blocks])
-    return (update.scale * fabrication).fabricate(w, n, D)
+    return (update.scale * fabrication).fabricate(w, rows.stop - rows.start, D)
 
 
 def _cut(cut, u, s, vt):

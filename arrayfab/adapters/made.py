@@ -43,7 +43,7 @@ class Made:
     lines : list of Nearness
         One for each of its updates and of the tensors that it replaces.
     unmatched : list of str
-        Names of what could not be served: tensors that one model has and the other has not.
+        What could not be served: tensors that one of two models lacks, or whole numbers that differ.
     """
 
     adapter: Adapter
