@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from arrayfab.adapters.updates import Update
+from arrayfab.adapters.updates import Added, Update
 from arrayfab.io.configuration import short
 
 
@@ -22,14 +22,16 @@ class Adapter:
         Whose files it was read from: a name of `arrayfab.adapters.LAYOUTS`.
     updates : mapping from str to `arrayfab.adapters.Update`
         What is done to the weights of each module.
-    biases : mapping from str to array
-        What is added to the bias of a module.
+    biases : mapping from str to `arrayfab.adapters.Update`
+        What is done to the biases of modules, which are matrices of one column.
     replaced : mapping from str to array
         Tensors, such as those of a new last layer, by the names of the base's.
     kernels : mapping from str to tuple of int
-        Shapes of the convolutions' kernels, by module.
+        Shapes of the convolutions' kernels, by module: ones where the file tells no more than their axes.
+    embeddings : set of str
+        Modules that are embeddings, whose weight has a row for each of their entries.
     is_flattened : bool
-        Whether the dots in names of modules are underscores.
+        Whether the dots in names of modules are underscores, but for one behind the name of a pipeline's part.
     may_be_transposed : bool
         Whether weights of the base may lie as ``D × n``: PEFT's ``fan_in_fan_out``.
     config : mapping
@@ -38,9 +40,10 @@ class Adapter:
 
     layout: str
     updates: Mapping[str, Update]
-    biases: Mapping[str, np.ndarray] = field(default_factory=dict)
+    biases: Mapping[str, Update] = field(default_factory=dict)
     replaced: Mapping[str, np.ndarray] = field(default_factory=dict)
     kernels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    embeddings: Set[str] = frozenset()
     is_flattened: bool = False
     may_be_transposed: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -51,16 +54,16 @@ class Adapter:
 
     def num_parameters(self) -> int:
         """How many numbers it holds."""
-        updates = sum(array.size for update in self.updates.values() for array in update.arrays())
-        return updates + sum(array.size for held in (self.biases, self.replaced) for array in held.values())
+        updates = (*self.updates.values(), *self.biases.values())
+        arrays = [array for update in updates for array in update.arrays()] + list(self.replaced.values())
+        return sum({id(array): array.size for array in arrays}.values())  # several may share one
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What becomes of one tensor of the base: a matrix is updated, a bias added to, or a tensor replaced."""
+    """What becomes of one tensor of the base: it is updated, or replaced."""
 
     update: Update | None = None
-    bias: np.ndarray | None = None
     replacement: np.ndarray | None = None
     may_be_transposed: bool = False
 
@@ -83,7 +86,8 @@ def matched(
     for name, suffix, change in _changes(adapter):
         found = find(name, suffix)
         if found is None:
-            unmatched.append(name + suffix)
+            if not _may_be_missing(suffix, change.update):
+                unmatched.append(name + suffix)
         elif is_wanted(found):
             if found in changes:
                 raise ValueError(
@@ -96,16 +100,64 @@ def matched(
 def _changes(adapter) -> Iterator[tuple[str, str, Change]]:
     for name, update in adapter.updates.items():
         yield name, ".weight", Change(update=update, may_be_transposed=adapter.may_be_transposed)
-    for name, bias in adapter.biases.items():
-        yield name, ".bias", Change(bias=bias)
+    for name, update in adapter.biases.items():
+        yield name, ".bias", Change(update=update)
     for name, replacement in adapter.replaced.items():
         yield name, "", Change(replacement=replacement)
+
+
+def _may_be_missing(suffix: str, update: Update | None) -> bool:
+    """A bias that is missing is zero, and stays so unless something is added."""
+    return suffix == ".bias" and not isinstance(update, Added)
+
+
+def renamed(adapter: Adapter, names: Iterable[str]) -> Adapter:
+    """The same adapter by the names that its modules have in a base.
+
+    Raises
+    ------
+    ValueError
+        If one of them matches none of the base's tensors, or several.
+    """
+    find, weights, biases, replaced = _Finder(names, adapter.is_flattened), {}, {}, {}
+
+    def found(name, suffix):
+        match = find(name, suffix)
+        if match is None:
+            raise ValueError(f"adapter: {short(name + suffix)} matches no tensor of the base")
+        return match.removesuffix(suffix)
+
+    for name in adapter.updates:
+        weights[name] = found(name, ".weight")
+    for name, update in adapter.biases.items():
+        if not (_may_be_missing(".bias", update) and find(name, ".bias") is None):
+            biases[name] = found(name, ".bias")
+    for name in adapter.replaced:
+        replaced[name] = found(name, "")
+    for place in (weights, biases, replaced):
+        if len(set(place.values())) != len(place):
+            raise ValueError("adapter: two of its names match the same tensor of the base")
+    modules = weights | biases
+
+    def under(place, held):
+        return {place[name]: value for name, value in held.items() if name in place}
+
+    return replace(
+        adapter,
+        updates=under(weights, adapter.updates),
+        biases=under(biases, adapter.biases),
+        replaced=under(replaced, adapter.replaced),
+        kernels=under(modules, adapter.kernels),
+        embeddings=frozenset(modules[name] for name in adapter.embeddings),
+        is_flattened=False,
+    )
 
 
 class _Finder:
     """The base's tensor that a name of an adapter means."""
 
     def __init__(self, names, is_flattened):
+        self._is_flattened = is_flattened
         self._spelled = (lambda name: name.replace(".", "_")) if is_flattened else str
         self._names: dict[str, list[str]] = {}
         for name in names:
@@ -113,7 +165,10 @@ class _Finder:
 
     def __call__(self, name: str, suffix: str) -> str | None:
         # Modules whose weight is their own tensor, without a suffix, are spelled as such.
-        for spelled in (self._spelled(name + suffix), self._spelled(name)):
+        spellings = [name + suffix, name]
+        if self._is_flattened and "." in name:  # the base may have another name for a pipeline's part
+            spellings += [name.partition(".")[2] + suffix]
+        for spelled in map(self._spelled, spellings):
             found = self._names.get(spelled) or self._behind_a_prefix(spelled)
             if len(found) > 1:
                 raise ValueError(

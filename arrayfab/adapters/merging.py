@@ -146,9 +146,6 @@ class _Rewriting:
             if change.update is not None:
                 _lies(change, tensor)
                 parts.append(change.update.family + (f" × {strength:g}" if strength != 1.0 else ""))
-            elif change.bias is not None:
-                _check_shape(tensor, change.bias.shape)
-                parts.append("bias")
             else:
                 parts.append("replaced")
         return ", ".join(parts)
@@ -165,9 +162,6 @@ class _Rewriting:
         changes = self.changes[tensor.name]
         wide = np.float64 if tensor.dtype == np.float64 else np.float32
         like = self._placed(np.zeros(0, wide))
-        if changes[0][0].bias is not None:
-            total = sum(strength * change.bias.astype(np.float64) for change, strength in changes)
-            return iter([tensor.read().astype(np.float64) + (-total if self.take_back else total)])
         updates = [
             (change.update.placed(like), _lies(change, tensor), strength) for change, strength in changes
         ]
@@ -206,7 +200,7 @@ def _lies(change: Change, tensor: Tensor) -> bool:
     fits = _fits(change.update.shape, (n, D))
     if change.may_be_transposed and len(tensor.shape) == 2 and _fits(change.update.shape, (D, n)):
         return not fits or n == D
-    if not fits or len(tensor.shape) < 2:
+    if not fits or not tensor.shape:
         expected = " × ".join("any" if size is None else str(size) for size in change.update.shape)
         raise ValueError(
             f"merge: {short(tensor.name)} has shape {tensor.shape}, and the adapter is for a matrix of {expected}"
@@ -216,11 +210,6 @@ def _lies(change: Change, tensor: Tensor) -> bool:
 
 def _fits(expected, shape):
     return all(want in (None, have) for want, have in zip(expected, shape, strict=True))
-
-
-def _check_shape(tensor, shape):
-    if tensor.shape != shape:
-        raise ValueError(f"merge: {short(tensor.name)} has shape {tensor.shape}, and the adapter {shape}")
 
 
 def _write(weights, out, rewriting, on_tensor):

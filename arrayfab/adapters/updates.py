@@ -139,21 +139,22 @@ class LoKr(Added):
 
     family: ClassVar[str] = "LoKr"
 
-    def _factor(self, i):
+    def factor(self, i: int) -> tuple[Array, ...]:
+        """``Cᵢ``, or ``Aᵢ`` and ``Bᵢ``."""
         name = f"C{i}"
         return (self[name],) if name in self.tensors else (self[f"A{i}"], self[f"B{i}"])
 
     @property
     def shape(self):
-        first, second = self._factor(1), self._factor(2)
+        first, second = self.factor(1), self.factor(2)
         return first[0].shape[0] * second[0].shape[0], first[-1].shape[1] * second[-1].shape[1]
 
     @property
     def step(self):
-        return self._factor(2)[0].shape[0]
+        return self.factor(2)[0].shape[0]
 
     def part(self, rows, D):
-        first, second = self._factor(1), self._factor(2)
+        first, second = self.factor(1), self.factor(2)
         first = (first[0][rows.start // self.step : rows.stop // self.step, :], *first[1:])
         sizes: dict[str, Any] = {"p": first[0].shape[0], "q": first[-1].shape[1]}
         kinds = {
@@ -250,21 +251,33 @@ class IA3(Update):
     ----------
     of_results : bool
         Whether results are scaled, rather than what comes in.
+    is_by_channel : bool
+        Whether what comes in is scaled by channels, each of which has as many columns as a kernel has places.
     """
 
     of_results: bool = True
+    is_by_channel: bool = False
 
     family: ClassVar[str] = "(IA)³"
 
     @property
     def shape(self):
-        return (self["v"].shape[0], None) if self.of_results else (None, self["v"].shape[0])
+        if self.of_results:
+            return self["v"].shape[0], None
+        return None, None if self.is_by_channel else self["v"].shape[0]
 
     def fabricated(self, W0, rows, strength):
         _check_strength(self, strength)
         if self.of_results:
             return fab.IA3() @ fab.Base(W0), (self["v"][rows],)
-        return fab.Base(W0) @ fab.IA3(), (self["v"],)
+        return fab.Base(W0) @ fab.IA3(), (self._of_columns(W0.shape[1]),)
+
+    def _of_columns(self, D):
+        channels = self["v"].shape[0]
+        if D % channels:
+            raise ValueError(f"{self.family}: {D} columns are not those of {channels} channels")
+        backend = _arrays.backend_of(self.family, "v", self["v"])
+        return backend.reshape(backend.xp.broadcast_to(self["v"][:, None], (channels, D // channels)), (D,))
 
     def restored(self, W, start=0, strength=1.0):
         return replace(self, tensors={"v": 1.0 / self["v"]}).changed(W, start, strength)
@@ -335,20 +348,20 @@ class OFT(Turned):
     family: ClassVar[str] = "OFT"
 
     @property
-    def _side(self):
-        # Of s (s − 1) / 2 numbers.
+    def side(self) -> int:
+        """Of a block, which has ``s (s − 1) / 2`` numbers."""
         return (1 + math.isqrt(1 + 8 * self["skew"].shape[1])) // 2
 
     @property
     def _size(self):
-        return None if self.is_shared else self["skew"].shape[0] * self._side
+        return None if self.is_shared else self["skew"].shape[0] * self.side
 
     @property
     def step(self):
-        return self._side if self.of_results else 1
+        return self.side if self.of_results else 1
 
     def rotation(self, places):
-        first, last = (place // self._side for place in (places.start, places.stop))
+        first, last = (place // self.side for place in (places.start, places.stop))
         skew = self["skew"] if self.is_shared else self["skew"][first:last, :]
         sizes = {"p": last - first, "is_shared": self.is_shared}
         if self.terms is None:

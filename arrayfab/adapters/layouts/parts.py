@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 
-from arrayfab.adapters.files import is_floating
+from arrayfab.adapters.files import Content, TensorFile, is_floating, write_tensors
+from arrayfab.adapters.merging import rounded
+from arrayfab.adapters.updates import Update
 from arrayfab.io.configuration import short
+from arrayfab.io.reading import spelled
+from arrayfab.io.replacing import replacing
 from arrayfab.io.tensors import check_finite
 
 
@@ -25,29 +32,53 @@ class Parts:
 
     def take(self, name: str, *shape: int | None) -> np.ndarray:
         """A tensor of that shape, in which None stands for any length."""
-        if name not in self._tensors:
-            raise ValueError(f"{self.owner}: tensor {name} is missing, got {sorted(self._tensors)}")
-        tensor = self._tensors.pop(name)
+        tensor = self._taken(name)
         check_tensor(f"{self.owner}: tensor {name}", tensor, *shape)
         return tensor
 
     def take_matrix(self, name: str, rows: int | None = None, columns: int | None = None) -> np.ndarray:
         """A matrix, or a convolution's kernel unfolded to one: all axes but the first are its columns."""
-        if name not in self._tensors:
-            raise ValueError(f"{self.owner}: tensor {name} is missing, got {sorted(self._tensors)}")
-        tensor = self._tensors.pop(name)
+        tensor = self._taken(name)
         if tensor.ndim > 2:
             tensor = tensor.reshape(tensor.shape[0], -1)
         check_tensor(f"{self.owner}: tensor {name}", tensor, rows, columns)
         return tensor
 
-    def kernel(self, name: str) -> tuple[int, ...]:
-        """The shape of a convolution's kernel, empty for a matrix."""
-        return tuple(self._tensors[name].shape[2:]) if name in self._tensors else ()
+    def take_vector(self, name: str, length: int | None = None) -> np.ndarray:
+        """A vector, or what has one axis of a length other than one."""
+        tensor = self._taken(name)
+        if tensor.ndim > 1 and tensor.size == max(tensor.shape):
+            tensor = tensor.reshape(-1)
+        check_tensor(f"{self.owner}: tensor {name}", tensor, length)
+        return tensor
+
+    def take_number(self, name: str) -> float | None:
+        """A finite number, None where it is missing."""
+        if name not in self:
+            return None
+        tensor = self._taken(name)
+        if tensor.size != 1 or tensor.dtype.kind in "bc":
+            raise ValueError(f"{self.owner}: tensor {name} must be one number, got shape {tensor.shape}")
+        check_finite(f"{self.owner}: tensor {name}", tensor)
+        return float(tensor.reshape(-1)[0])
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor, empty where it is missing."""
+        return self._tensors[name].shape if name in self else ()
+
+    def kernel(self, *names: str) -> tuple[int, ...]:
+        """The shape of a convolution's kernel, that of the first of these tensors to have one."""
+        return next((self.shape(name)[2:] for name in names if len(self.shape(name)) > 2), ())
 
     def check_empty(self) -> None:
+        """ValueError unless all tensors have been taken."""
         if self._tensors:
             raise ValueError(f"{self.owner}: tensors {sorted(self._tensors)} are one too many")
+
+    def _taken(self, name):
+        if name not in self:
+            raise ValueError(f"{self.owner}: tensor {name} is missing, got {sorted(self._tensors)}")
+        return self._tensors.pop(name)
 
 
 def check_tensor(owner: str, tensor: np.ndarray, *shape: int | None) -> None:
@@ -84,9 +115,55 @@ def by_module(
     return modules, others
 
 
+def loha_factors(parts: Parts, r: int) -> dict[str, np.ndarray]:
+    """The factors of a Hadamard product of two products, as PEFT and LyCORIS name them."""
+    tensors = {}
+    for i in (1, 2):
+        tensors |= _factors(parts, i, r, *(f"hada_{name}" for name in (f"w{i}_a", f"w{i}_b", f"t{i}")))
+    return tensors
+
+
+def lokr_factors(parts: Parts, r: int) -> dict[str, np.ndarray]:
+    """The factors of a Kronecker product, each full or a product, as PEFT and LyCORIS name them."""
+    tensors = {}
+    for i in (1, 2):
+        whole, *names = (f"lokr_{name}" for name in (f"w{i}", f"w{i}_a", f"w{i}_b", f"t{i}"))
+        tensors |= {f"C{i}": parts.take_matrix(whole)} if whole in parts else _factors(parts, i, r, *names)
+    return tensors
+
+
+def loha_tensors(update: Update) -> dict[str, np.ndarray]:
+    """The tensors of `loha_factors`, none of them mixed."""
+    names = {"A1": "w1_a", "B1": "w1_b", "A2": "w2_a", "B2": "w2_b"}
+    return {f"hada_{spelling}": update[name] for name, spelling in names.items()}
+
+
+def lokr_tensors(update: Update, kernel: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """The tensors of `lokr_factors`, none of them mixed."""
+    names = {"C1": "w1", "A1": "w1_a", "B1": "w1_b", "C2": "w2", "A2": "w2_a", "B2": "w2_b"}
+    tensors = {f"lokr_{names[name]}": array for name, array in update.tensors.items()}
+    if kernel and "lokr_w2" in tensors:
+        tensors["lokr_w2"] = folded(tensors["lokr_w2"], kernel)
+    return tensors
+
+
+def _factors(parts, i, r, rows, columns, core):
+    if core in parts:
+        kernel = parts.take(core, r, r, *parts.kernel(core))
+        A, B = parts.take(rows, r, None).T, mixed(kernel, parts.take(columns, r, None))
+    else:
+        A, B = parts.take(rows, None, r), parts.take_matrix(columns, r)
+    return {f"A{i}": A, f"B{i}": B}
+
+
 def wide(array: np.ndarray) -> np.ndarray:
     """Numbers of a file in float64, to be multiplied out."""
     return array.astype(np.float64)
+
+
+def narrowed(array: np.ndarray, *sources: np.ndarray) -> np.ndarray:
+    """Numbers that were computed of a file's: as float32, unless all of those are wider."""
+    return array if all(source.dtype == np.float64 for source in sources) else array.astype(np.float32)
 
 
 def mixed(core: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -97,4 +174,56 @@ def mixed(core: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """
     r, s = core.shape[:2]
     inner = np.tensordot(wide(core).reshape(r, s, -1), wide(columns), axes=(1, 0))  # (a, k, j)
-    return np.moveaxis(inner, 1, 2).reshape(r, -1)
+    return narrowed(np.moveaxis(inner, 1, 2).reshape(r, -1), core, columns)
+
+
+def folded(matrix: np.ndarray, kernel: tuple[int, ...]) -> np.ndarray:
+    """A matrix as the kernel of a convolution, the inverse of `Parts.take_matrix`."""
+    return matrix.reshape(matrix.shape[0], -1, *kernel)
+
+
+def read_all(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """All tensors of a file, and its metadata."""
+    file = TensorFile(path)
+    return {name: tensor.read() for name, tensor in file.items()}, file.metadata
+
+
+def write_files(
+    path: Path,
+    tensors: Mapping[str, np.ndarray],
+    dtype: np.dtype | None,
+    metadata: Mapping[str, str] | None = None,
+    others: Mapping[Path, bytes] | None = None,
+) -> None:
+    """Write tensors, in a dtype where one is given, and other files, of which all or none take their places.
+
+    Single numbers, such as ``alpha``, keep their dtype.
+    """
+    contents = {}
+    for name, tensor in tensors.items():
+        is_cast = dtype is not None and tensor.ndim > 0
+        contents[name] = Content.of(rounded(tensor, dtype) if is_cast else tensor)
+    with ExitStack() as stack:
+        write_tensors(stack.enter_context(replacing(path)), contents, metadata)
+        for place, content in (others or {}).items():
+            stack.enter_context(replacing(place)).write(content)
+
+
+def as_number(value: float) -> np.ndarray:
+    """A number as a tensor: of float32 where it is one, or else float64."""
+    return np.asarray(value, np.float32 if float(np.float32(value)) == value else np.float64)
+
+
+def inexpressible(path: str | os.PathLike, name: str, family: str, why: str) -> ValueError:
+    """The error of a layout that cannot hold what is done to a module."""
+    return ValueError(f"{spelled(path)}: module {short(repr(name))}: {family} cannot be written: {why}")
+
+
+def scaled_by(scale: float, array: np.ndarray) -> np.ndarray:
+    """An array times a number, itself where that is one."""
+    return array if scale == 1.0 else narrowed(scale * wide(array), array)
+
+
+def rank_of(tensors: Mapping[str, np.ndarray]) -> int:
+    """The rank of factors, one where there are none."""
+    return next((tensors[name].shape[0] for name in ("A", "B1", "B2") if name in tensors), 1)

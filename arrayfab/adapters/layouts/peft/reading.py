@@ -1,24 +1,27 @@
-"""The layout of PEFT: a folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
-
-The formulas are those of PEFT 0.21.
-"""
+"""PEFT's folders, read."""
 
 from __future__ import annotations
 
 import math
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from arrayfab import _arrays
 from arrayfab.adapters.adapter import Adapter
-from arrayfab.adapters.files import TensorFile
-from arrayfab.adapters.layouts.parts import Parts, by_module, check_tensor, mixed
-from arrayfab.adapters.updates import BOFT, IA3, OFT, DoRA, LoHa, LoKr, LoRA, Update, VeRA
+from arrayfab.adapters.layouts.parts import (
+    Parts,
+    by_module,
+    check_tensor,
+    loha_factors,
+    lokr_factors,
+    narrowed,
+    read_all,
+    wide,
+)
+from arrayfab.adapters.layouts.peft.settings import Module
+from arrayfab.adapters.updates import BOFT, IA3, OFT, Difference, DoRA, LoHa, LoKr, LoRA, Update, VeRA
 from arrayfab.io.configuration import short
 from arrayfab.io.reading import read_json, spelled
 
@@ -42,103 +45,31 @@ _HARMLESS_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")  # other
 _PREFIX = "base_model.model."
 
 
-class Module(Parts):
-    """The tensors and settings of one adapted module."""
-
-    def __init__(self, parts: Parts, config: dict):
-        super().__init__(parts.owner, parts.name, parts._tensors)
-        self._config = config
-
-    def rank(self) -> int:
-        r = self._setting("rank_pattern", "r")
-        if not (_arrays.is_integer(r) and 0 < r <= sys.maxsize):
-            raise ValueError(f"{self.owner}: r must be a positive integer, got {short(repr(r))}")
-        return r
-
-    def scale(self, name: str, root: bool = False) -> float:
-        """``alpha / r``, or ``alpha / √r``."""
-        alpha = self._setting("alpha_pattern", name)
-        is_number = isinstance(alpha, int | float) and not isinstance(alpha, bool)
-        if not (is_number and abs(alpha) <= sys.float_info.max):
-            raise ValueError(f"{self.owner}: {name} must be a finite number, got {short(repr(alpha))}")
-        return alpha / (math.sqrt(self.rank()) if root else self.rank())
-
-    def is_on(self, name: str) -> bool:
-        value = self._config.get(name, False)
-        if not isinstance(value, bool):
-            raise ValueError(f"{self.owner}: {name} must be true or false, got {short(repr(value))}")
-        return value
-
-    def number(self, name: str, default: float) -> float:
-        value = self._config.get(name, default)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ValueError(f"{self.owner}: {name} must be a number, got {short(repr(value))}")
-        return value
-
-    def _setting(self, patterns_name: str, name: str) -> Any:
-        """The setting of this module: that of the first pattern to match, or the one for all.
-
-        The first in the file, as for PEFT when it loads it; when PEFT saved it, it sorted them.
-        """
-        patterns = self._config.get(patterns_name) or {}
-        if not isinstance(patterns, dict):
-            raise ValueError(f"{self.owner}: {patterns_name} must be a mapping, got {short(repr(patterns))}")
-        for pattern, value in patterns.items():
-            try:
-                if re.match(rf"(.*\.)?({pattern})$", self.name):
-                    return value
-            except (re.error, OverflowError, RecursionError) as error:
-                raise ValueError(
-                    f"{self.owner}: {patterns_name} has {short(repr(pattern))}: {short(error)}"
-                ) from error
-        return patterns.get(self.name, self._config.get(name))
-
-
 Shared = dict[str, np.ndarray]
 
 
-def _lora(module: Module, shared: Shared) -> Update:
-    if "lora_embedding_A" in module:
-        # An embedding's weight is the transpose of the matrix that is adapted.
-        r = module.rank()
+def read_lora(module: Module, shared: Shared) -> Update:
+    """``lora_B lora_A``, with the lengths of DoRA where there are any."""
+    r, is_embedding = module.rank(), "lora_embedding_A" in module
+    if is_embedding:  # whose weight is the transpose of the matrix that is adapted
         A, B = module.take("lora_embedding_A", r, None), module.take("lora_embedding_B", None, r)
         tensors = {"B": A.T, "A": B.T}
     else:
-        r = module.rank()
         B, A = module.take_matrix("lora_B.weight", None, r), module.take_matrix("lora_A.weight", r, None)
         tensors = {"B": B, "A": A}
     update = LoRA(tensors=tensors, scale=module.scale("lora_alpha", root=module.is_on("use_rslora")))
     if "lora_magnitude_vector" not in module:
         return update
-    m = module.take_matrix("lora_magnitude_vector") if module.kernel("lora_magnitude_vector") else None
-    m = module.take("lora_magnitude_vector", update.shape[0]) if m is None else m.reshape(-1)
-    return DoRA(tensors={"m": m}, inner=update)
+    m = module.take_vector("lora_magnitude_vector", update.shape[1 if is_embedding else 0])
+    return DoRA(tensors={"m": m}, inner=update, per="column" if is_embedding else "row")
 
 
 def _loha(module: Module, shared: Shared) -> Update:
-    r, tensors = module.rank(), {}
-    for i in (1, 2):
-        a, b, t = f"hada_w{i}_a", f"hada_w{i}_b", f"hada_t{i}"
-        if t in module:
-            core = module.take(t, r, r, *module.kernel(t))
-            tensors |= {f"A{i}": module.take(a, r, None).T, f"B{i}": mixed(core, module.take(b, r, None))}
-        else:
-            tensors |= {f"A{i}": module.take(a, None, r), f"B{i}": module.take(b, r, None)}
-    return LoHa(tensors=tensors, scale=module.scale("alpha"))
+    return LoHa(tensors=loha_factors(module, module.rank()), scale=module.scale("alpha"))
 
 
 def _lokr(module: Module, shared: Shared) -> Update:
-    r, tensors = module.rank(), {}
-    for i in (1, 2):
-        w, a, b, t = (f"lokr_{name}" for name in (f"w{i}", f"w{i}_a", f"w{i}_b", f"t{i}"))
-        if w in module:
-            tensors[f"C{i}"] = module.take_matrix(w)
-        elif t in module:
-            core = module.take(t, r, r, *module.kernel(t))
-            tensors |= {f"A{i}": module.take(a, r, None).T, f"B{i}": mixed(core, module.take(b, r, None))}
-        else:
-            tensors |= {f"A{i}": module.take(a, None, r), f"B{i}": module.take_matrix(b, r)}
-    return LoKr(tensors=tensors, scale=module.scale("alpha"))
+    return LoKr(tensors=lokr_factors(module, module.rank()), scale=module.scale("alpha"))
 
 
 def _vera(module: Module, shared: Shared) -> Update:
@@ -158,10 +89,12 @@ def _vera(module: Module, shared: Shared) -> Update:
 
 
 def _ia3(module: Module, shared: Shared) -> Update:
-    v = module.take_matrix("ia3_l")
-    if 1 not in v.shape:
-        raise ValueError(f"{module.owner}: ia3_l must be a row or a column, got shape {v.shape}")
-    return IA3(tensors={"v": v.reshape(-1)}, of_results=v.shape[1] == 1)
+    shape = module.shape("ia3_l")
+    v = module.take_vector("ia3_l")
+    if len(shape) > 2:  # of a convolution, always as (1, any, 1, 1)
+        of_results = not module.is_among("feedforward_modules")
+        return IA3(tensors={"v": v}, of_results=of_results, is_by_channel=not of_results)
+    return IA3(tensors={"v": v}, of_results=shape[-1] == 1)
 
 
 def _oft(module: Module, shared: Shared) -> Update:
@@ -169,8 +102,8 @@ def _oft(module: Module, shared: Shared) -> Update:
     if module.is_on("coft"):
         # Constrained: no block of skew-symmetric numbers is longer than so much.
         longest = module.number("eps", 6e-5) / math.sqrt(skew.shape[0])
-        length = math.sqrt(2.0) * np.linalg.norm(skew.astype(np.float64), axis=1, keepdims=True)
-        skew = skew * np.minimum(1.0, longest / np.maximum(length, longest))
+        length = math.sqrt(2.0) * np.linalg.norm(wide(skew), axis=1, keepdims=True)
+        skew = narrowed(wide(skew) * np.minimum(1.0, longest / np.maximum(length, longest)), skew)
     terms = None
     if module.is_on("use_cayley_neumann"):
         count = int(module.number("num_cayley_neumann_terms", 5))
@@ -184,7 +117,7 @@ def _oft(module: Module, shared: Shared) -> Update:
 
 def _boft(module: Module, shared: Shared) -> Update:
     R = module.take("boft_R", None, None, None, None)
-    return BOFT(tensors={"R": R, "v": module.take_matrix("boft_s").reshape(-1)})
+    return BOFT(tensors={"R": R, "v": module.take_vector("boft_s")})
 
 
 # The tensors of a module, what they make, and the settings that have a say in it.
@@ -192,7 +125,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], Callable[[Module, Shared], Update], tup
     "LORA": (
         ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector")
         + ("lora_B.bias",),
-        _lora,
+        read_lora,
         ("r", "rank_pattern", "lora_alpha", "alpha_pattern", "use_rslora", "use_dora", "lora_bias"),
     ),
     "LOHA": (
@@ -233,40 +166,62 @@ def read(path: Path, name: str | None = None) -> Adapter:
         raise ValueError(f"{owner}: peft_type must be one of {sorted(_KINDS)}, got {short(repr(kind))}")
     names, build, read_by = _KINDS[kind]
     _check_settings(owner, config, read_by)
-    file = TensorFile(_weights_of(path))
-    tensors = _of_adapter(owner, {key: tensor.read() for key, tensor in file.items()}, names, name)
+    tensors = _of_adapter(owner, read_all(_weights_of(path))[0], names, name)
     modules, others = by_module(owner, tensors, lambda key: _split(key, names))
-    shared, replaced = {}, {}
-    for key, tensor in others.items():
-        last = key.rpartition(".")[2]
-        if kind == "VERA" and last in ("vera_A", "vera_B"):
-            check_tensor(f"{owner}: tensor {short(key)}", tensor, None, None)
-            shared[last] = tensor
-        elif last in ("weight", "bias") and not any(name in key for name in ("lora_", "hada_", "lokr_")):
-            check_tensor(f"{owner}: tensor {short(key)}", tensor, *tensor.shape)
-            replaced[key.removeprefix(_PREFIX)] = tensor
-        else:
-            raise ValueError(f"{owner}: tensor {short(key)} cannot be read, a module may have {list(names)}")
     if not modules:
         raise ValueError(f"{owner}: the file has no module with {list(names)}")
-    updates, biases, kernels = {}, {}, {}
+    shared, replaced = _others(owner, kind, names, others, modules)
+    updates, biases, kernels, embeddings = {}, {}, {}, set()
     for module_name, parts in modules.items():
         module = Module(parts, config)
-        kernels[module_name] = module.kernel("lora_A.weight")
-        if "lora_B.bias" in module:
-            scale = module.scale("lora_alpha", root=module.is_on("use_rslora"))
-            biases[module_name] = scale * module.take("lora_B.bias", None)
-        updates[module_name] = build(module, shared)
+        if kernel := module.kernel("lora_A.weight", "lokr_w2", "lokr_t2", "hada_t1", "ia3_l"):
+            kernels[module_name] = kernel
+        if "lora_embedding_A" in module:
+            embeddings.add(module_name)
+        bias = read_lora_bias(module)
+        update = updates[module_name] = build(module, shared)
+        if kind == "IA3" and update.of_results:
+            bias = update  # what is scaled is the result, to which the bias belongs
+        if bias is not None:
+            biases[module_name] = bias
         module.check_empty()
     return Adapter(
         layout=NAME,
         updates=updates,
         biases=biases,
         replaced=replaced,
-        kernels={key: kernel for key, kernel in kernels.items() if kernel},
+        kernels=kernels,
+        embeddings=frozenset(embeddings),
         may_be_transposed=bool(config.get("fan_in_fan_out")),
         config=config,
     )
+
+
+def read_lora_bias(module: Module) -> Update | None:
+    """What a bias of ``lora_B`` adds, None where there is none."""
+    if "lora_B.bias" not in module:
+        return None
+    scale = module.scale("lora_alpha", root=module.is_on("use_rslora"))
+    return Difference(tensors={"delta": module.take("lora_B.bias", None)[:, None]}, scale=scale)
+
+
+def _others(owner, kind, names, tensors, modules):
+    """The tensors that all modules share, and those that take the place of the base's."""
+    shared, replaced = {}, {}
+    for key, tensor in tensors.items():
+        place, _, last = key.removeprefix(_PREFIX).rpartition(".")
+        if kind == "VERA" and last in ("vera_A", "vera_B"):
+            check_tensor(f"{owner}: tensor {short(key)}", tensor, None, None)
+            shared[last] = tensor
+            continue
+        if last not in ("weight", "bias") or any(name in key for name in ("lora_", "hada_", "lokr_")):
+            raise ValueError(f"{owner}: tensor {short(key)} cannot be read, a module may have {list(names)}")
+        check_tensor(f"{owner}: tensor {short(key)}", tensor, *tensor.shape)
+        module = place.removesuffix(".base_layer")
+        # The weight of an adapted embedding is saved with it, as it was: training leaves it alone.
+        if not (last == "weight" and module != place and module in modules):
+            replaced[f"{module}.{last}"] = tensor
+    return shared, replaced
 
 
 def _split(key: str, names: tuple[str, ...]) -> tuple[str, str] | None:
