@@ -3,7 +3,7 @@
 from arrayfab.adapters.adapter import Adapter
 from arrayfab.adapters.combining import combine
 from arrayfab.adapters.extracting import extract
-from arrayfab.adapters.layouts import LAYOUTS, read_adapter
+from arrayfab.adapters.layouts import LAYOUTS, read_adapter, write_adapter
 from arrayfab.adapters.made import Made, Nearness
 from arrayfab.adapters.merging import Line, Merge, merge, unmerge
 from arrayfab.adapters.resizing import resize, to_lora
@@ -33,4 +33,5 @@ __all__ = [
     "resize",
     "to_lora",
     "unmerge",
+    "write_adapter",
 ]

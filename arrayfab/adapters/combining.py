@@ -15,7 +15,7 @@ from arrayfab.adapters.factors import Cut, Finder, factored, joined
 from arrayfab.adapters.files import dtype_of
 from arrayfab.adapters.made import Made, Nearness
 from arrayfab.adapters.merging import rounded
-from arrayfab.adapters.updates import Added, LoRA
+from arrayfab.adapters.updates import Added, Difference, LoRA
 from arrayfab.io.configuration import short
 
 _HOW = ("cat", "svd", "linear")
@@ -105,9 +105,10 @@ def combine(
     made = replace(
         adapters[0],
         updates=updates,
-        biases=_biases(adapters, weights),
+        biases=_biases(adapters, weights, kind),
         replaced=replaced,
         kernels={name: kernel for adapter in adapters for name, kernel in adapter.kernels.items()},
+        embeddings=frozenset(name for adapter in adapters for name in adapter.embeddings),
     )
     return Made(made, lines)
 
@@ -126,13 +127,14 @@ def _check(adapters, weights, how, rank, energy):
             raise ValueError(
                 f"combine: all adapters must agree in {setting}; convert them to one layout first"
             )
-    kernels: dict[str, tuple[int, ...]] = {}
+    kinds: dict[str, Any] = {}
     for adapter in adapters:
         for name in adapter.updates:
-            kernel = adapter.kernels.get(name, ())
-            if kernels.setdefault(name, kernel) != kernel:
+            kind = adapter.kernels.get(name, ()), name in adapter.embeddings
+            if kinds.setdefault(name, kind) != kind:
                 raise ValueError(
-                    f"combine: module {short(repr(name))} has kernels of shape {kernels[name]} and {kernel}"
+                    f"combine: module {short(repr(name))} is a convolution or an embedding in one adapter, and "
+                    "another or none in the other"
                 )
 
 
@@ -187,14 +189,23 @@ def _linear(name, held):
     return B, A
 
 
-def _biases(adapters, weights):
-    biases: dict[str, np.ndarray] = {}
+def _biases(adapters, weights, dtype):
+    """The sums of what is added to biases, in the scale that factors have."""
+    held: dict[str, list[tuple[float, Any]]] = {}
     for adapter, weight in zip(adapters, weights, strict=True):
         for name, bias in adapter.biases.items():
-            part = weight * bias.astype(np.float64)
-            biases[name] = biases[name] + part if name in biases else part
-    first = {name: bias.dtype for adapter in reversed(adapters) for name, bias in adapter.biases.items()}
-    return {name: rounded(bias, first[name]) for name, bias in biases.items()}
+            if not isinstance(bias, Difference):
+                raise ValueError(
+                    f"combine: module {short(repr(name))}: {bias.family} adds nothing to its bias"
+                )
+            held.setdefault(name, []).append((weight * bias.scale, bias["delta"]))
+    biases = {}
+    for name, parts in held.items():
+        if len({delta.shape for _, delta in parts}) > 1:
+            raise ValueError(f"combine: module {short(repr(name))}: its biases have several lengths")
+        delta = np.sum([scale * delta.astype(np.float64) for scale, delta in parts], axis=0)
+        biases[name] = Difference(tensors={"delta": rounded(delta, dtype or parts[0][1].dtype)})
+    return biases
 
 
 def _only_one(adapters):

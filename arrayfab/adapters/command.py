@@ -15,6 +15,7 @@ from arrayfab.adapters.made import Made
 from arrayfab.adapters.merging import merge
 from arrayfab.adapters.resizing import resize, to_lora
 from arrayfab.adapters.updates import DoRA, LoKr, Update
+from arrayfab.adapters.weights import Weights
 from arrayfab.io.configuration import short
 from arrayfab.io.reading import spelled
 from arrayfab.tables import printable, show
@@ -61,7 +62,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     command = commands.add_parser("convert", help="write an adapter in another layout, dtype or family")
     _add_adapters(command, several=False)
     command.add_argument("--family", choices=("lora",), help="what it becomes; left out, it keeps its own")
-    command.add_argument("--base", type=Path, help="the model, where that must tell what an adapter adds")
+    command.add_argument("--base", type=Path, help="the model, where it must tell names or what is added")
     _add_cut(command)
     _add_output(command, "modules", layouts=True)
     command.set_defaults(run=_convert)
@@ -122,8 +123,10 @@ def _add_output(command, what, layouts=False):
 def _inspect(arguments) -> int:
     (adapter,) = _read(arguments)
     rows = [_described(name, update, adapter) for name, update in adapter.updates.items()]
-    for kind, held in (("bias", adapter.biases), ("replaced", adapter.replaced)):
-        rows += [_row(name, kind, array.shape, "–", "–", [array]) for name, array in held.items()]
+    rows += [_described(f"{name}.bias", update, adapter) for name, update in adapter.biases.items()]
+    rows += [
+        _row(name, "replaced", array.shape, "–", "–", [array]) for name, array in adapter.replaced.items()
+    ]
     families = ", ".join(sorted({update.family for update in adapter.updates.values()}))
     show(
         f"{spelled(arguments.adapters[0])}: {adapter.layout}, {families}, {len(adapter.updates)} modules, "
@@ -185,15 +188,15 @@ def _merge(arguments) -> int:
     adapters = _read(arguments)
     # What would be done, before it is.
     found = merge(arguments.base, adapters, None, **options)
-    if arguments.dry_run:
+    if not found.lines:
+        _say("no tensor changes, and nothing is written")
+    elif arguments.dry_run:
         rows = [(short(line.tensor, 80), _times(line.shape), line.what) for line in found.lines]
         show(f"{spelled(arguments.base)}: {len(rows)} tensors would change", ("tensor", "shape", "by"), rows)
-    elif found.lines:
+    else:
         with bar() as update:
             merge(arguments.base, adapters, arguments.out, **options, on_tensor=_moves(update))
         print(printable(f"{spelled(arguments.out)}: {len(found.lines)} tensors changed"))
-    else:
-        _say("no tensor would change: nothing is written")
     for name in found.unmatched:
         _say(f"{short(name)} matches no tensor of the base")
     return 1 if found.unmatched or not found.lines else 0
@@ -215,7 +218,7 @@ def _extract(arguments) -> int:
 
 def _convert(arguments) -> int:
     if arguments.family is None:
-        for name in ("rank", "energy", "base", "only"):
+        for name in ("rank", "energy", "only"):
             if getattr(arguments, name) not in (None, "*"):
                 raise ValueError(f"convert: --{name} is for a change of --family")
         return _write(arguments, lambda on_module: Made(_read(arguments)[0], []))
@@ -267,7 +270,9 @@ def _write(arguments, make: Callable[[Callable], Made]) -> int:
     ]
     target = arguments.out and spelled(arguments.out)
     if not arguments.dry_run:
-        write_adapter(made.adapter, arguments.out, layout=arguments.layout, dtype=arguments.dtype)
+        base = getattr(arguments, "base", None)
+        names = None if base is None else Weights(base)
+        write_adapter(made.adapter, arguments.out, arguments.layout, arguments.dtype, names)
     title = f"{target or 'nothing is written'}: {len(made.adapter.updates)} modules"
     show(title, ("module", "shape", "family", "rank", "relative error"), rows)
     for name in made.unmatched:

@@ -146,9 +146,8 @@ def _(update: LoKr, n, D, finder):
 
 
 def _of_factor(update, i):
-    if f"C{i}" in update.tensors:
-        return _decomposed(update[f"C{i}"])
-    return _of_product(update[f"A{i}"], update[f"B{i}"])
+    parts = update.factor(i)
+    return _decomposed(*parts) if len(parts) == 1 else _of_product(*parts)
 
 
 @singledispatch

@@ -16,7 +16,7 @@ class Nearness:
     module : str
         Or the name of a tensor that is replaced.
     shape : tuple of int
-        Of the matrix.
+        Of the matrix, None where the update does not tell.
     what : str
         The family, or ``"replaced"``.
     rank : int, optional
@@ -27,7 +27,7 @@ class Nearness:
     """
 
     module: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     what: str
     rank: int | None = None
     error: float = 0.0

@@ -16,6 +16,7 @@ from arrayfab.adapters.adapter import Adapter, matched
 from arrayfab.adapters.factors import Cut, Finder
 from arrayfab.adapters.files import dtype_of
 from arrayfab.adapters.made import Made, Nearness
+from arrayfab.adapters.merging import rounded
 from arrayfab.adapters.updates import Added, Difference, Update
 from arrayfab.adapters.weights import Weights
 from arrayfab.io.configuration import short
@@ -98,7 +99,11 @@ def to_lora(
             lines.append(Nearness(name, update.shape, update.family))
         on_module(i + 1, len(adapter.updates))
     lines += [Nearness(name, kept.shape, "replaced") for name, kept in adapter.replaced.items()]
-    return Made(replace(adapter, updates=updates), lines)
+    biases = {
+        name: bias if updates.get(name) is adapter.updates.get(name) else _of_scale_one(bias)
+        for name, bias in adapter.biases.items()
+    }
+    return Made(replace(adapter, updates=updates, biases=biases), lines)
 
 
 def resize(adapter: Adapter, *, rank: int | None = None, energy: float | None = None, **options) -> Made:
@@ -118,6 +123,14 @@ def resize(adapter: Adapter, *, rank: int | None = None, energy: float | None = 
     return to_lora(adapter, rank=rank, energy=energy, **options)
 
 
+def _of_scale_one(bias: Update) -> Update:
+    """What is added to a bias in the scale that the new factors have."""
+    if not isinstance(bias, Difference) or bias.scale == 1:
+        return bias
+    delta = bias.scale * bias["delta"].astype(np.float64)
+    return Difference(tensors={"delta": rounded(delta, bias["delta"].dtype)})
+
+
 class _Deltas:
     """What updates add, and the shapes of their matrices."""
 
@@ -125,7 +138,7 @@ class _Deltas:
         self._base, self._names = base, {}
         if base is not None:
             changes, _ = matched(adapter, base)
-            self._names = {id(change.update): name for name, change in changes.items() if change.update}
+            self._names = {id(getattr(change, "update", None)): name for name, change in changes.items()}
         self._may_be_transposed = adapter.may_be_transposed
 
     def __call__(self, name: str, update: Update) -> tuple[Added, tuple[int, int]]:

@@ -74,6 +74,4 @@ class Module(Parts):
         try:
             return re.match(rf"{pattern}$", self.name) is not None
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(
-                f"{self.owner}: {setting} has {short(repr(pattern))}: {short(error)}"
-            ) from error
+            raise ValueError(f"{self.owner}: {setting} has {short(repr(pattern))}: {short(error)}") from error
