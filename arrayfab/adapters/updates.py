@@ -371,7 +371,15 @@ class OFT(Turned):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BOFT(Turned):
-    """`Turned` by a product of such blocks between permutations (W. Liu et al., 2024)."""
+    """`Turned` by a product of such blocks between permutations (W. Liu et al., 2024).
+
+    Parameters
+    ----------
+    is_riffled : bool
+        Which permutations: those of LyCORIS, rather than of PEFT. See `arrayfab.Butterfly`.
+    """
+
+    is_riffled: bool = False
 
     family: ClassVar[str] = "BOFT"
 
@@ -386,7 +394,7 @@ class BOFT(Turned):
 
     def rotation(self, places):
         m, _, b, _ = self["R"].shape
-        return fab.Butterfly(b=b, m=m), (self["R"],)
+        return fab.Butterfly(b=b, m=m, riffled=self.is_riffled), (self["R"],)
 
 
 def _check_strength(update, strength):

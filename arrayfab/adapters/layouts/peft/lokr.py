@@ -41,7 +41,9 @@ def lokr_settings(
 
 def _rank(update, sizes):
     ranks = [update[name].shape[0] for name in ("B1", "B2") if name in update.tensors]
-    return ranks[0] if ranks else max(*sizes[0], *sizes[1])  # with both full it is only what alpha is divided by
+    return (
+        ranks[0] if ranks else max(*sizes[0], *sizes[1])
+    )  # with both full it is only what alpha is divided by
 
 
 def _sizes(update: LoKr, kernel: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -15,8 +15,8 @@ from arrayfab.io.configuration import short
 class Module(Parts):
     """The tensors and settings of one adapted module."""
 
-    def __init__(self, parts: Parts, config: dict):
-        super().__init__(parts.owner, parts.name, parts._tensors)
+    def __init__(self, parts: Parts, config: dict, name: str | None = None):
+        super().__init__(parts.owner, parts.name if name is None else name, parts._tensors)
         self._config = config
 
     def rank(self) -> int:
@@ -74,6 +74,4 @@ class Module(Parts):
         try:
             return re.match(rf"{pattern}$", self.name) is not None
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(
-                f"{self.owner}: {setting} has {short(repr(pattern))}: {short(error)}"
-            ) from error
+            raise ValueError(f"{self.owner}: {setting} has {short(repr(pattern))}: {short(error)}") from error

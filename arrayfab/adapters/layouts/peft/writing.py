@@ -85,9 +85,7 @@ class _Writer:
         return kind
 
     def _replaced(self):
-        modules = {
-            name.removesuffix(".weight") for name in self.adapter.replaced if name.endswith(".weight")
-        }
+        modules = {name.removesuffix(".weight") for name in self.adapter.replaced if name.endswith(".weight")}
         has_biases, tensors = False, {}
         for name, tensor in self.adapter.replaced.items():
             module, _, last = name.rpartition(".")
@@ -155,9 +153,7 @@ def lora_tensors(
 def _lora(writer: _Writer) -> Written:
     adapter, tensors = writer.adapter, {}
     has_lengths = {name: isinstance(update, DoRA) for name, update in adapter.updates.items()}
-    inner = {
-        name: update.inner if has_lengths[name] else update for name, update in adapter.updates.items()
-    }
+    inner = {name: update.inner if has_lengths[name] else update for name, update in adapter.updates.items()}
     for name, update in adapter.updates.items():
         bias, is_embedding = adapter.biases.get(name), name in adapter.embeddings
         if has_lengths[name] and update.per != ("column" if is_embedding else "row"):
@@ -229,7 +225,9 @@ def _oft(writer: _Writer) -> Written:
     settings = {
         "r": 0,
         "oft_block_size": writer.same({name: update.side for name, update in updates.items()}, "block size"),
-        "block_share": writer.same({name: update.is_shared for name, update in updates.items()}, "block_share"),
+        "block_share": writer.same(
+            {name: update.is_shared for name, update in updates.items()}, "block_share"
+        ),
     }
     terms = writer.same({name: update.terms for name, update in updates.items()}, "number of terms")
     settings["use_cayley_neumann"] = terms is not None
