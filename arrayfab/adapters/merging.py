@@ -23,7 +23,7 @@ from arrayfab.io.configuration import short
 from arrayfab.io.replacing import replacing
 
 #: So many numbers are changed at a time.
-_RUN = 1 << 22
+_RUN = 1 << 19
 
 
 @dataclass(frozen=True)
