@@ -58,11 +58,6 @@ import sys, json
 from pathlib import Path
 from safetensors import safe_open
 folder = Path(sys.argv[1])
-def tensors(part):
-    for path in sorted((folder / part).glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for name in file.keys():
-                yield name, (file, name)
 theirs = {name: path for path in sorted((folder / "peft").glob("*.safetensors"))
           for name in safe_open(path, "pt").keys()}
 equal = differing = 0
@@ -93,8 +88,9 @@ def measured(python: str, code: str, *arguments: str) -> dict[str, float]:
 
 
 def main() -> None:
+    """Make a model, merge it with both, and print what that took."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", default=sys.executable, help="an interpreter with torch, transformers and peft")
+    parser.add_argument("--peers", default=sys.executable, help="Python with torch, transformers and peft")
     parser.add_argument("--gigabytes", type=float, default=2.0, help="of weights")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16", "float32"))
     parser.add_argument("--rounds", type=int, default=3)

@@ -11,7 +11,7 @@ from dense_reference import by_fabrication, by_lead, by_role, integers
 
 import arrayfab as af
 from arrayfab.gradients import mean_squared_error, softmax_cross_entropy, value_and_grad
-from arrayfab.programs import Interpreted, Program, Symbol, broadcast, program, regime
+from arrayfab.programs import Program, Symbol, broadcast, program, regime
 from arrayfab.ruled import programs_of
 
 COUNTS = [1, 2, 3, 0, 5, 8, 31, 32, 33, 47, 64, 100, 257, 1000]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from arrayfab.adapters.changes import Change, Replaced, Shifted, Updated
 from arrayfab.adapters.updates import Update
 from arrayfab.io.configuration import short
 
@@ -55,16 +56,6 @@ class Adapter:
         return updates + sum(array.size for held in (self.biases, self.replaced) for array in held.values())
 
 
-@dataclass(frozen=True, eq=False)
-class Change:
-    """What becomes of one tensor of the base: a matrix is updated, a bias added to, or a tensor replaced."""
-
-    update: Update | None = None
-    bias: np.ndarray | None = None
-    replacement: np.ndarray | None = None
-    may_be_transposed: bool = False
-
-
 def matched(
     adapter: Adapter, names: Mapping[str, Any], is_wanted: Callable[[str], bool] = lambda name: True
 ) -> tuple[dict[str, Change], list[str]]:
@@ -82,28 +73,31 @@ def matched(
     unmatched = []
     for name, suffix, change in _changes(adapter):
         found = find(name, suffix)
-        if found is None:
+        if not found:
             unmatched.append(name + suffix)
-        elif is_wanted(found):
-            if found in changes:
+        wanted = [each for each in found if is_wanted(each)]
+        if len(wanted) > 1:
+            raise ValueError(f"adapter: {short(name)} may be any of {', '.join(map(short, wanted[:4]))}")
+        for each in wanted:
+            if each in changes:
                 raise ValueError(
-                    f"adapter: two of its names match {short(found)}, the second is {short(name)}"
+                    f"adapter: two of its names match {short(each)}, the second is {short(name)}"
                 )
-            changes[found] = change
+            changes[each] = change
     return changes, unmatched
 
 
 def _changes(adapter) -> Iterator[tuple[str, str, Change]]:
     for name, update in adapter.updates.items():
-        yield name, ".weight", Change(update=update, may_be_transposed=adapter.may_be_transposed)
+        yield name, ".weight", Updated(update, adapter.may_be_transposed)
     for name, bias in adapter.biases.items():
-        yield name, ".bias", Change(bias=bias)
+        yield name, ".bias", Shifted(bias)
     for name, replacement in adapter.replaced.items():
-        yield name, "", Change(replacement=replacement)
+        yield name, "", Replaced(replacement)
 
 
 class _Finder:
-    """The base's tensor that a name of an adapter means."""
+    """The tensors of the base that a name of an adapter may mean."""
 
     def __init__(self, names, is_flattened):
         self._spelled = (lambda name: name.replace(".", "_")) if is_flattened else str
@@ -111,18 +105,13 @@ class _Finder:
         for name in names:
             self._names.setdefault(self._spelled(name), []).append(name)
 
-    def __call__(self, name: str, suffix: str) -> str | None:
-        # Modules whose weight is their own tensor, without a suffix, are spelled as such.
+    def __call__(self, name: str, suffix: str) -> list[str]:
+        # A module whose weight is a tensor of its own name has no suffix.
         for spelled in (self._spelled(name + suffix), self._spelled(name)):
             found = self._names.get(spelled) or self._behind_a_prefix(spelled)
-            if len(found) > 1:
-                raise ValueError(
-                    f"adapter: {short(name)} may be any of {', '.join(map(short, found[:4]))}; "
-                    "say which with only="
-                )
             if found:
-                return found[0]
-        return None
+                return found
+        return []
 
     def _behind_a_prefix(self, spelled):
         mark = "_" if self._spelled(".") == "_" else "."

@@ -49,8 +49,8 @@ def programmed(
 
     The first time the rule is interpreted: what is met once does not earn back what writing it down takes.
     But where the number of rows is not exactly that of its regime, it might decide otherwise, and round
-    otherwise, than the program will. It is interpreted for ever where ``write`` gives None. Where there are ``most``
-    programs, they are forgotten first.
+    otherwise, than the program will. It is interpreted for ever where ``write`` gives None. Where there are
+    ``most`` programs, they are forgotten first.
     """
     found = known.get(key)
     if isinstance(found, Program):
