@@ -1,6 +1,7 @@
 """How the libraries of the field lay their adapters' files out.
 
-Each module here has a ``NAME``, ``is_here(path)``, ``read(path, name=None)`` and ``write(adapter, path, dtype)``.
+Each of them here has a ``NAME``, ``is_here(path)``, ``read(path, name=None)`` and
+``write(adapter, path, dtype=None)``.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def read_adapter(path: str | bytes | os.PathLike, name: str | None = None) -> Ad
     os.stat(place)
     if place.suffix in _PICKLES:
         raise ValueError(
-            f"{spelled(place)} is a pickle, which may run code when it is read; convert it where you trust it: "
-            "save what torch.load(…, weights_only=True) gives with safetensors.torch.save_file"
+            f"{spelled(place)} is a pickle, which may run code when it is read; convert it where you trust "
+            "it: save what torch.load(…, weights_only=True) gives with safetensors.torch.save_file"
         )
     for layout in LAYOUTS.values():
         if layout.is_here(place):
@@ -73,8 +74,8 @@ def write_adapter(
     dtype : str, optional
         Of its tensors, such as ``"bfloat16"``. Left out, each keeps its own.
     names : iterable of str, optional
-        Those of the base's tensors, such as `Weights` has them: the adapter's modules are named after them. Where
-        the adapter's names have underscores for dots, others than LyCORIS's layout need them.
+        Those of the base's tensors: the adapter's modules are named after them. An adapter whose names have
+        underscores for dots needs them in all layouts but that of LyCORIS.
 
     Raises
     ------

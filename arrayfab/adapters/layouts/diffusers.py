@@ -1,8 +1,8 @@
 """The layout of diffusers: a safetensors file whose keys begin with the part of a pipeline they are for.
 
 They are LoRAs, ``unet.….lora_A.weight``, or as older versions spelled it, ``….lora.down.weight`` and
-``….processor.to_q_lora.down.weight``. The settings are PEFT's, as JSON in the file's metadata; where there are none,
-``….alpha`` is a tensor, or the scale is one.
+``….processor.to_q_lora.down.weight``. The settings are PEFT's, as JSON in the file's metadata; where there are
+none, ``….alpha`` is a tensor, or the scale is one.
 """
 
 from __future__ import annotations
@@ -27,16 +27,6 @@ NAME = "diffusers"
 
 _METADATA = "lora_adapter_metadata"
 
-_NAMES = (
-    *(
-        "lora_A.weight",
-        "lora_B.weight",
-        "lora_B.bias",
-        "lora_magnitude_vector",
-        "lora_magnitude_vector.weight",
-    ),
-    *("lora.down.weight", "lora.up.weight", "lora_linear_layer.down.weight", "lora_linear_layer.up.weight"),
-)
 _SPELLED = {
     **{name: name for name in ("lora_A.weight", "lora_B.weight", "lora_B.bias", "lora_magnitude_vector")},
     "lora_magnitude_vector.weight": "lora_magnitude_vector",

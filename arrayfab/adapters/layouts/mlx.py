@@ -1,7 +1,7 @@
 """The layout of mlx-lm: a folder with ``adapter_config.json`` and ``adapters.safetensors``.
 
-``lora_a`` is of ``D × r`` and ``lora_b`` of ``r × n``; ``m`` are the lengths of DoRA. All modules have one rank and one
-scale, which is not divided by the rank.
+``lora_a`` is of ``D × r`` and ``lora_b`` of ``r × n``; ``m`` are the lengths of DoRA. All modules have one rank and
+one scale, which is not divided by the rank.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def write(adapter: Adapter, path: Path, dtype: np.dtype | None = None) -> None:
     """Write an adapter as a folder; ValueError where mlx-lm cannot express it."""
     if adapter.replaced and (adapter.updates or adapter.biases):
         raise ValueError(
-            f"{spelled(path)}: {min(adapter.replaced)} cannot be written: mlx-lm replaces tensors or updates them, "
-            "not both"
+            f"{spelled(path)}: {min(adapter.replaced)} cannot be written: mlx-lm replaces tensors or updates "
+            "them, not both"
         )
     tensors, config = (
         _lora(adapter, path) if adapter.updates else (adapter.replaced, {"fine_tune_type": "full"})

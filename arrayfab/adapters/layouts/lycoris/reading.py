@@ -52,6 +52,7 @@ _KERNELS = (
     "diff",
     "weight",
     "dora_scale",
+    "rescale",
 )
 
 

@@ -122,8 +122,10 @@ def _boft(module: Module, shared: Shared) -> Update:
 # The tensors of a module, what they make, and the settings that have a say in it.
 _KINDS: dict[str, tuple[tuple[str, ...], Callable[[Module, Shared], Update], tuple[str, ...]]] = {
     "LORA": (
-        ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector")
-        + ("lora_B.bias",),
+        (
+            *("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B"),
+            *("lora_magnitude_vector", "lora_B.bias"),
+        ),
         read_lora,
         ("r", "rank_pattern", "lora_alpha", "alpha_pattern", "use_rslora", "use_dora", "lora_bias"),
     ),
