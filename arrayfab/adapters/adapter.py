@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from arrayfab.adapters.changes import Change, Replaced, Updated
 from arrayfab.adapters.updates import Added, Update
 from arrayfab.io.configuration import short
 
@@ -31,7 +32,7 @@ class Adapter:
     embeddings : set of str
         Modules that are embeddings, whose weight has a row for each of their entries.
     is_flattened : bool
-        Whether the dots in names of modules are underscores, but for one behind the name of a pipeline's part.
+        Whether the dots in names of modules are underscores, but for one behind that of a pipeline's part.
     may_be_transposed : bool
         Whether weights of the base may lie as ``D × n``: PEFT's ``fan_in_fan_out``.
     config : mapping
@@ -59,15 +60,6 @@ class Adapter:
         return sum({id(array): array.size for array in arrays}.values())  # several may share one
 
 
-@dataclass(frozen=True, eq=False)
-class Change:
-    """What becomes of one tensor of the base: it is updated, or replaced."""
-
-    update: Update | None = None
-    replacement: np.ndarray | None = None
-    may_be_transposed: bool = False
-
-
 def matched(
     adapter: Adapter, names: Mapping[str, Any], is_wanted: Callable[[str], bool] = lambda name: True
 ) -> tuple[dict[str, Change], list[str]]:
@@ -85,28 +77,30 @@ def matched(
     unmatched = []
     for name, suffix, change in _changes(adapter):
         found = find(name, suffix)
-        if found is None:
-            if not _may_be_missing(suffix, change.update):
-                unmatched.append(name + suffix)
-        elif is_wanted(found):
-            if found in changes:
+        if not found and not (isinstance(change, Updated) and _may_be_missing(suffix, change.update)):
+            unmatched.append(name + suffix)
+        wanted = [each for each in found if is_wanted(each)]
+        if len(wanted) > 1:
+            raise ValueError(f"adapter: {short(name)} may be any of {', '.join(map(short, wanted[:4]))}")
+        for each in wanted:
+            if each in changes:
                 raise ValueError(
-                    f"adapter: two of its names match {short(found)}, the second is {short(name)}"
+                    f"adapter: two of its names match {short(each)}, the second is {short(name)}"
                 )
-            changes[found] = change
+            changes[each] = change
     return changes, unmatched
 
 
 def _changes(adapter) -> Iterator[tuple[str, str, Change]]:
     for name, update in adapter.updates.items():
-        yield name, ".weight", Change(update=update, may_be_transposed=adapter.may_be_transposed)
+        yield name, ".weight", Updated(update, adapter.may_be_transposed)
     for name, update in adapter.biases.items():
-        yield name, ".bias", Change(update=update)
+        yield name, ".bias", Updated(update)
     for name, replacement in adapter.replaced.items():
-        yield name, "", Change(replacement=replacement)
+        yield name, "", Replaced(replacement)
 
 
-def _may_be_missing(suffix: str, update: Update | None) -> bool:
+def _may_be_missing(suffix: str, update: Update) -> bool:
     """A bias that is missing is zero, and stays so unless something is added."""
     return suffix == ".bias" and not isinstance(update, Added)
 
@@ -122,15 +116,16 @@ def renamed(adapter: Adapter, names: Iterable[str]) -> Adapter:
     find, weights, biases, replaced = _Finder(names, adapter.is_flattened), {}, {}, {}
 
     def found(name, suffix):
-        match = find(name, suffix)
-        if match is None:
-            raise ValueError(f"adapter: {short(name + suffix)} matches no tensor of the base")
-        return match.removesuffix(suffix)
+        matches = find(name, suffix)
+        if len(matches) != 1:
+            which = f"may be any of {', '.join(map(short, matches[:4]))}" if matches else "matches no tensor"
+            raise ValueError(f"adapter: {short(name + suffix)} {which} of the base")
+        return matches[0].removesuffix(suffix)
 
     for name in adapter.updates:
         weights[name] = found(name, ".weight")
     for name, update in adapter.biases.items():
-        if not (_may_be_missing(".bias", update) and find(name, ".bias") is None):
+        if not (_may_be_missing(".bias", update) and not find(name, ".bias")):
             biases[name] = found(name, ".bias")
     for name in adapter.replaced:
         replaced[name] = found(name, "")
@@ -154,7 +149,7 @@ def renamed(adapter: Adapter, names: Iterable[str]) -> Adapter:
 
 
 class _Finder:
-    """The base's tensor that a name of an adapter means."""
+    """The tensors of the base that a name of an adapter may mean."""
 
     def __init__(self, names, is_flattened):
         self._is_flattened = is_flattened
@@ -163,21 +158,16 @@ class _Finder:
         for name in names:
             self._names.setdefault(self._spelled(name), []).append(name)
 
-    def __call__(self, name: str, suffix: str) -> str | None:
-        # Modules whose weight is their own tensor, without a suffix, are spelled as such.
+    def __call__(self, name: str, suffix: str) -> list[str]:
+        # A module whose weight is a tensor of its own name has no suffix.
         spellings = [name + suffix, name]
         if self._is_flattened and "." in name:  # the base may have another name for a pipeline's part
             spellings += [name.partition(".")[2] + suffix]
         for spelled in map(self._spelled, spellings):
             found = self._names.get(spelled) or self._behind_a_prefix(spelled)
-            if len(found) > 1:
-                raise ValueError(
-                    f"adapter: {short(name)} may be any of {', '.join(map(short, found[:4]))}; "
-                    "say which with only="
-                )
             if found:
-                return found[0]
-        return None
+                return found
+        return []
 
     def _behind_a_prefix(self, spelled):
         mark = "_" if self._spelled(".") == "_" else "."

@@ -6,9 +6,10 @@ import fnmatch
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,14 +17,15 @@ from typing import Any
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab.adapters.adapter import Adapter, Change, matched
+from arrayfab.adapters.adapter import Adapter, matched
+from arrayfab.adapters.changes import Change, Replaced
 from arrayfab.adapters.files import Content, Tensor, dtype_of, is_floating, write_tensors
 from arrayfab.adapters.weights import Weights
 from arrayfab.io.configuration import short
 from arrayfab.io.replacing import replacing
 
 #: So many numbers are changed at a time.
-_RUN = 1 << 22
+_RUN = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ def merge(
     strengths : sequence of float, optional
         What each adapter adds is multiplied by. ValueError where it adds nothing and is not one.
     dtype : str, optional
-        Of what is written, such as ``"bfloat16"``. Left out, each tensor keeps its own. Numbers are computed in
-        float32, or float64 where the base is, and rounded once, to nearest and even.
+        Of what is written, such as ``"bfloat16"``. Left out, each tensor keeps its own. Numbers are computed
+        in float32, or float64 where the base is, and rounded once, to nearest and even.
     only : str
         A pattern, such as ``"*.attn.*"``, of the names of tensors that change; all others stay.
     take_back : bool
@@ -105,7 +107,9 @@ def merge(
             changes.setdefault(name, []).append((change, float(strength)))
     if take_back:
         changes = {name: each[::-1] for name, each in changes.items()}
-    rewriting = _Rewriting(changes, dtype and dtype_of(dtype), take_back, _arrays.namespace(xp), device)
+    rewriting = _Rewriting(
+        changes, None if dtype is None else dtype_of(dtype), take_back, _arrays.namespace(xp), device
+    )
     lines = [Line(name, weights[name].shape, rewriting.said(weights[name])) for name in sorted(changes)]
     if out is not None:
         _write(weights, Path(os.fsdecode(out)), rewriting, on_tensor)
@@ -127,59 +131,41 @@ class _Rewriting:
     xp: ModuleType
     device: Any
 
-    def content(self, tensor: Tensor) -> Content:
-        dtype = self.dtype if self.dtype is not None and is_floating(tensor.dtype) else tensor.dtype
-        changes = self.changes.get(tensor.name, ())
-        if any(change.replacement is not None for change, _ in changes):
-            return self._replaced(tensor, dtype)
-        runs = self._changed(tensor) if changes else tensor.runs(_RUN)
-        return Content(dtype, tensor.shape, lambda: (rounded(run, dtype) for run in runs))
-
     def said(self, tensor: Tensor) -> str:
         """What is done to a tensor; ValueError where it does not fit."""
-        parts = []
-        for change, strength in self.changes[tensor.name]:
-            if not is_floating(tensor.dtype):
-                raise ValueError(
-                    f"merge: {short(tensor.name)} holds {tensor.dtype}, no real floating numbers"
-                )
-            if change.update is not None:
-                _lies(change, tensor)
-                parts.append(change.update.family + (f" × {strength:g}" if strength != 1.0 else ""))
-            else:
-                parts.append("replaced")
-        return ", ".join(parts)
-
-    def _replaced(self, tensor, dtype):
-        if self.take_back:
-            raise ValueError(f"merge: {short(tensor.name)} was replaced, and cannot be taken back")
-        replacement = next(
-            change.replacement for change, _ in self.changes[tensor.name] if change.replacement is not None
-        )
-        return Content.of(rounded(replacement, dtype))
-
-    def _changed(self, tensor: Tensor) -> Iterator[np.ndarray]:
         changes = self.changes[tensor.name]
+        if any(isinstance(change, Replaced) for change, _ in changes) and (
+            self.take_back or len(changes) > 1
+        ):
+            raise ValueError(f"merge: {short(tensor.name)} is replaced: nothing else can be done to it")
+        return ", ".join(
+            change.checked(tensor) + (f" × {strength:g}" if strength != 1.0 else "")
+            for change, strength in changes
+        )
+
+    def content(self, tensor: Tensor) -> Content:
+        dtype = self.dtype if self.dtype is not None and is_floating(tensor.dtype) else tensor.dtype
+        changes = self.changes.get(tensor.name, [])
+        if changes and isinstance(changes[0][0], Replaced):
+            return Content.of(rounded(changes[0][0].tensor, dtype))
+        runs = partial(self._changed, tensor, changes) if changes else partial(tensor.runs, _RUN)
+        return Content(dtype, tensor.shape, lambda: (rounded(run, dtype) for run in runs()))
+
+    def _changed(self, tensor, changes):
         wide = np.float64 if tensor.dtype == np.float64 else np.float32
         like = self._placed(np.zeros(0, wide))
-        updates = [
-            (change.update.placed(like), _lies(change, tensor), strength) for change, strength in changes
-        ]
-        return self._runs(tensor, updates, wide)
-
-    def _runs(self, tensor, updates, wide):
         n, D = tensor.shape[0], math.prod(tensor.shape[1:])
-        step = math.lcm(*(n if is_transposed else update.step for update, is_transposed, _ in updates))
+        step = math.lcm(*(change.step(tensor) for change, _ in changes))
         size = min(n, step * max(1, _RUN // (step * D)))
+        changes = [(change.placed(like), strength) for change, strength in changes]
         for start in range(0, n, size):
             W = self._placed(tensor.rows(start, min(start + size, n)).reshape(-1, D).astype(wide))
-            for update, is_transposed, strength in updates:
-                apply = update.restored if self.take_back else update.changed
-                W = apply(W.T, start, strength).T if is_transposed else apply(W, start, strength)
+            for change, strength in changes:
+                W = change.applied(tensor, W, start, strength, self.take_back)
             yield _arrays.to_host(W).reshape(-1, *tensor.shape[1:])
 
     def _placed(self, numbers):
-        return _arrays.from_host(numbers, self.xp, numbers.dtype, self.device)
+        return _arrays.from_host(numbers, self.xp, None, self.device)
 
 
 def rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -188,28 +174,10 @@ def rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return numbers
     with np.errstate(over="ignore", invalid="ignore"):  # it is looked for below
         cast = numbers.astype(dtype)
-    if dtype.name.startswith("float") and dtype.itemsize < 4:
-        if (np.isfinite(numbers) & ~np.isfinite(cast.astype(np.float32))).any():
-            raise ValueError(f"merge: numbers are too large for {dtype}, ask for a wider dtype")
+    has_small_range = dtype.name.startswith("float") and dtype.itemsize < 4
+    if has_small_range and (np.isfinite(numbers) & ~np.isfinite(cast.astype(np.float32))).any():
+        raise ValueError(f"merge: numbers are too large for {dtype}, ask for a wider dtype")
     return cast
-
-
-def _lies(change: Change, tensor: Tensor) -> bool:
-    """Whether a tensor lies as ``D × n``; ValueError where the update is that of no such matrix."""
-    n, D = tensor.shape[0] if tensor.shape else 0, math.prod(tensor.shape[1:])
-    fits = _fits(change.update.shape, (n, D))
-    if change.may_be_transposed and len(tensor.shape) == 2 and _fits(change.update.shape, (D, n)):
-        return not fits or n == D
-    if not fits or not tensor.shape:
-        expected = " × ".join("any" if size is None else str(size) for size in change.update.shape)
-        raise ValueError(
-            f"merge: {short(tensor.name)} has shape {tensor.shape}, and the adapter is for a matrix of {expected}"
-        )
-    return False
-
-
-def _fits(expected, shape):
-    return all(want in (None, have) for want, have in zip(expected, shape, strict=True))
 
 
 def _write(weights, out, rewriting, on_tensor):

@@ -68,9 +68,10 @@ class Update:
     def placed(self, like: Array) -> Update:
         """The same with its numbers in the namespace and dtype and on the device of an array."""
         xp, device = _arrays.backend_of(self.family, "W0", like).xp, _arrays.device_of(like)
+        dtype = _arrays.dtype_name(like.dtype)
 
         def place(numbers):
-            return _arrays.from_host(numbers, xp, like.dtype, device)
+            return _arrays.from_host(numbers.astype(dtype), xp, None, device)
 
         return replace(self, tensors={name: place(numbers) for name, numbers in self.tensors.items()})
 
@@ -205,7 +206,9 @@ class Difference(Added):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DoRA(Update):
-    """``diag(m) V`` with rows of length one, of ``V = W₀ + scale · ψ(w)``; or columns (S.-Y. Liu et al., 2024).
+    """``diag(m) V``, where ``V`` is ``W₀ + scale · ψ(w)`` with rows of length one (S.-Y. Liu et al., 2024).
+
+    Or ``V diag(m)`` with columns of length one.
 
     Parameters
     ----------
@@ -371,7 +374,15 @@ class OFT(Turned):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BOFT(Turned):
-    """`Turned` by a product of such blocks between permutations (W. Liu et al., 2024)."""
+    """`Turned` by a product of such blocks between permutations (W. Liu et al., 2024).
+
+    Parameters
+    ----------
+    is_riffled : bool
+        Which permutations: those of LyCORIS, rather than of PEFT. See `arrayfab.Butterfly`.
+    """
+
+    is_riffled: bool = False
 
     family: ClassVar[str] = "BOFT"
 
@@ -386,7 +397,7 @@ class BOFT(Turned):
 
     def rotation(self, places):
         m, _, b, _ = self["R"].shape
-        return fab.Butterfly(b=b, m=m), (self["R"],)
+        return fab.Butterfly(b=b, m=m, riffled=self.is_riffled), (self["R"],)
 
 
 def _check_strength(update, strength):

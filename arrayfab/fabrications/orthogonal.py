@@ -106,10 +106,15 @@ class Butterfly(_Turning):
     ``i = 0, …, m-1``, ``Pᵢ`` sorts the halves of blocks in every run of ``b 2ⁱ`` into those at even and those
     at odd places. ``w`` holds all ``R``, factor by factor: ``l = m n b``. ``IA3() @ Base(W0) @ Butterfly()``
     is BOFT as PEFT has it, with ``boft_s`` and then ``boft_R`` for ``w``.
+
+    Where it is ``riffled``, ``Pᵢ`` takes places by turns from both halves of the run, and the last factor
+    comes first: ``IA3() @ Butterfly(riffled=True) @ Base(W0)`` is BOFT as LyCORIS has it, with ``rescale`` and
+    then ``2 oft_blocks`` for ``w``.
     """
 
     b: int = 2
     m: int = 2
+    riffled: bool = False
 
     def blocks(self, n, D):
         split_evenly(self, "b * 2**(m - 1)", n, "n", self.b << (self.m - 1))
@@ -122,10 +127,12 @@ class Butterfly(_Turning):
         factors: list[Structure] = []
         for i, stack in enumerate(R.values()):
             skew = 0.5 * stack + -0.5 * blocks_transposed(stack, k)
-            order = _evens_first(n, self.b << i, self.b // 2)
+            run = self.b << i
+            order = _riffled(n, run) if self.riffled else _evens_first(n, run, self.b // 2)
             inverse = tuple(np.argsort(order).tolist())
             turn = BlockDiagonal(cayley(skew, k), k)
-            factors += [Gather(inverse, n), turn, Gather(order, n)] if i else [turn]
+            factor = [turn] if order == tuple(range(n)) else [Gather(inverse, n), turn, Gather(order, n)]
+            factors = factor + factors if self.riffled else factors + factor
         return chain(*factors)
 
 
@@ -162,6 +169,13 @@ def cayley(A: Structure, k: int) -> Structure:
     """``(I + A)(I - A)⁻¹ = 2 (I - A)⁻¹ - I`` of each of the ``k`` blocks of a stack (A. Cayley, 1846)."""
     eye = identities(k, A.shape[1])
     return 2.0 * Inverses(eye + -1.0 * A, k) + -1.0 * eye
+
+
+def _riffled(n: int, run: int) -> tuple[int, ...]:
+    """The order in which places are taken by turns from both halves of every run, whole where it is odd."""
+    if run % 2:
+        return tuple(range(n))
+    return tuple(np.arange(n).reshape(n // run, 2, run // 2).transpose(0, 2, 1).reshape(-1).tolist())
 
 
 def _evens_first(n: int, run: int, half: int) -> tuple[int, ...]:

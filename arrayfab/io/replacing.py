@@ -18,10 +18,10 @@ from arrayfab.io.reading import spelled
 def replacing(path: str | bytes | os.PathLike) -> Iterator[BinaryIO]:
     """A file to write, which takes the place of the one at a path when the block has ended well.
 
-    A kill at any moment leaves the old content or the new one. The new content goes to a temporary file in the
-    same directory, which is then given the name. A symbolic link stays one, and what it points to is replaced;
-    an existing file keeps its permissions. A process that is killed may leave its temporary file behind,
-    ``.arrayfab-….tmp``.
+    A kill at any moment leaves the old content or the new one. The new content goes to a temporary file in
+    the same directory, which is then given the name. A symbolic link stays one, and what it points to is
+    replaced; an existing file keeps its permissions. A process that is killed may leave its temporary file
+    behind, ``.arrayfab-….tmp``.
 
     Raises
     ------

@@ -15,7 +15,7 @@ def lokr_settings(
 ) -> tuple[dict[str, int], dict[str, Any]]:
     """A rank for each module, and ``decompose_both`` and ``decompose_factor``, which all have in common.
 
-    PEFT tells from them which sizes the factors have, and which are full: those not larger than twice the rank.
+    PEFT tells from them which sizes factors have, and which are full: those not larger than twice the rank.
     What was read of PEFT stays, as columns of a kernel do not tell how many are of one channel.
     """
     updates = adapter.updates

@@ -11,7 +11,6 @@ import numpy as np
 
 from arrayfab.adapters.adapter import Adapter
 from arrayfab.adapters.layouts.parts import (
-    Parts,
     by_module,
     check_tensor,
     loha_factors,
@@ -123,8 +122,10 @@ def _boft(module: Module, shared: Shared) -> Update:
 # The tensors of a module, what they make, and the settings that have a say in it.
 _KINDS: dict[str, tuple[tuple[str, ...], Callable[[Module, Shared], Update], tuple[str, ...]]] = {
     "LORA": (
-        ("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector")
-        + ("lora_B.bias",),
+        (
+            *("lora_A.weight", "lora_B.weight", "lora_embedding_A", "lora_embedding_B"),
+            *("lora_magnitude_vector", "lora_B.bias"),
+        ),
         read_lora,
         ("r", "rank_pattern", "lora_alpha", "alpha_pattern", "use_rslora", "use_dora", "lora_bias"),
     ),
@@ -164,8 +165,8 @@ def read(path: Path, name: str | None = None) -> Adapter:
     kind = config.get("peft_type")
     if not (isinstance(kind, str) and kind in _KINDS):
         raise ValueError(f"{owner}: peft_type must be one of {sorted(_KINDS)}, got {short(repr(kind))}")
-    names, build, read_by = _KINDS[kind]
-    _check_settings(owner, config, read_by)
+    names, build, _ = _KINDS[kind]
+    check_settings(owner, config, kind)
     tensors = _of_adapter(owner, read_all(_weights_of(path))[0], names, name)
     modules, others = by_module(owner, tensors, lambda key: _split(key, names))
     if not modules:
@@ -261,8 +262,9 @@ def _weights_of(folder: Path) -> Path:
     return path
 
 
-def _check_settings(owner: str, config: dict, read: tuple[str, ...]) -> None:
-    start = config.get("init_lora_weights")
+def check_settings(owner: str, config: dict, kind: str) -> None:
+    """ValueError unless all settings of such an adapter are read, harmless or off."""
+    start, read = config.get("init_lora_weights"), _KINDS[kind][2]
     if start not in _HARMLESS_STARTS:
         raise ValueError(
             f"{owner}: init_lora_weights={short(repr(start))} cannot be read: the adapter belongs to base "

@@ -15,8 +15,8 @@ from arrayfab.io.configuration import short
 class Module(Parts):
     """The tensors and settings of one adapted module."""
 
-    def __init__(self, parts: Parts, config: dict):
-        super().__init__(parts.owner, parts.name, parts._tensors)
+    def __init__(self, parts: Parts, config: dict, name: str | None = None):
+        super().__init__(parts.owner, parts.name if name is None else name, parts._tensors)
         self._config = config
 
     def rank(self) -> int:
