@@ -26,6 +26,7 @@ from arrayfab.adapters import (
     resize,
     to_lora,
     unmerge,
+    write_adapter,
 )
 from arrayfab.adapters.files import Content, TensorFile, write_tensors
 
@@ -432,7 +433,7 @@ def test_sums_are_those_of_peft(how, tmp_path):
     peft = pytest.importorskip("peft", reason="needs PEFT")
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(12, 10), torch.nn.ReLU(), torch.nn.Linear(10, 8))
-    names, weights = ["a", "b", "c"], [0.7, -0.4, 1.5]
+    names, weights = ["first", "second", "third"], [0.7, -0.4, 1.5]
     wrapped = None
     for i, name in enumerate(names):
         config = peft.LoraConfig(r=3, lora_alpha=2 + i, target_modules=["0", "2"], init_lora_weights=False)
@@ -448,3 +449,41 @@ def test_sums_are_those_of_peft(how, tmp_path):
         expected = layer.get_delta_weight("sum").detach().numpy()
         np.testing.assert_allclose(update.delta(*update.shape), expected, atol=2e-6)
         assert update["A"].shape == layer.lora_A["sum"].weight.shape
+
+
+@pytest.mark.parametrize("family", ["LoHa", "LoKr"])
+@pytest.mark.parametrize("cut", [{"rank": 3}, {"energy": 0.8}])
+def test_conversions_are_as_near_as_those_of_peft(family, cut, tmp_path):
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    peft = pytest.importorskip("peft", reason="needs PEFT")
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(12, 10))
+    config = getattr(peft, f"{family}Config")(r=2, alpha=3, target_modules=["0"], init_weights=False)
+    wrapped = peft.get_peft_model(model, config)
+    wrapped.save_pretrained(tmp_path)
+    _, theirs = peft.convert_to_lora(wrapped, *cut.values())
+    (B,), (A,) = ([theirs[key].numpy() for key in theirs if f"lora_{side}" in key] for side in "BA")
+    made = to_lora(read_adapter(tmp_path), **cut)
+    update = made.adapter.updates["0"]
+    assert update["A"].shape == A.shape
+    np.testing.assert_allclose(update.delta(10, 12), B @ A, atol=1e-5)
+    whole = wrapped.base_model.model[0].get_delta_weight("default").detach().numpy()
+    assert made.lines[0].error == pytest.approx(distance(B @ A, whole), abs=1e-6)
+
+
+def test_what_is_extracted_loads_in_peft(tmp_path):
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    peft = pytest.importorskip("peft", reason="needs PEFT")
+    torch.manual_seed(0)
+    models = [torch.nn.Sequential(torch.nn.Linear(12, 10), torch.nn.LayerNorm(10)) for _ in "ab"]
+    paths = [
+        written(
+            tmp_path / f"{i}.safetensors", {key: part.numpy() for key, part in model.state_dict().items()}
+        )
+        for i, model in enumerate(models)
+    ]
+    write_adapter(extract(*paths, rank=10).adapter, tmp_path / "adapter")
+    x = torch.randn(4, 12)
+    expected = models[1](x)
+    loaded = peft.PeftModel.from_pretrained(models[0], tmp_path / "adapter")
+    torch.testing.assert_close(loaded(x), expected, atol=1e-5, rtol=1e-5)

@@ -133,8 +133,8 @@ def _check(adapters, weights, how, rank, energy):
             kind = adapter.kernels.get(name, ()), name in adapter.embeddings
             if kinds.setdefault(name, kind) != kind:
                 raise ValueError(
-                    f"combine: module {short(repr(name))} is a convolution or an embedding in one adapter, and "
-                    "another or none in the other"
+                    f"combine: module {short(repr(name))} is a convolution or an embedding in one adapter, "
+                    "and another or none in the other"
                 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from arrayfab.adapters.adapter import Adapter, matched
+from arrayfab.adapters.changes import Updated
 from arrayfab.adapters.factors import Cut, Finder
 from arrayfab.adapters.files import dtype_of
 from arrayfab.adapters.made import Made, Nearness
@@ -138,7 +139,12 @@ class _Deltas:
         self._base, self._names = base, {}
         if base is not None:
             changes, _ = matched(adapter, base)
-            self._names = {id(getattr(change, "update", None)): name for name, change in changes.items()}
+            # A bias may share the update of its weight, which comes first.
+            self._names = {
+                id(change.update): name
+                for name, change in reversed(changes.items())
+                if isinstance(change, Updated)
+            }
         self._may_be_transposed = adapter.may_be_transposed
 
     def __call__(self, name: str, update: Update) -> tuple[Added, tuple[int, int]]:
