@@ -108,8 +108,8 @@ class Butterfly(_Turning):
     is BOFT as PEFT has it, with ``boft_s`` and then ``boft_R`` for ``w``.
 
     Where it is ``riffled``, ``Pᵢ`` takes places by turns from both halves of the run, and the last factor
-    comes first: ``IA3() @ Butterfly(riffled=True) @ Base(W0)`` is BOFT as LyCORIS has it, with ``rescale`` and
-    then ``2 oft_blocks`` for ``w``.
+    comes first: ``IA3() @ Butterfly(riffled=True) @ Base(W0)`` is BOFT as LyCORIS has it, with ``rescale``
+    and then ``2 oft_blocks`` for ``w``.
     """
 
     b: int = 2

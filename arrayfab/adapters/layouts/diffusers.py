@@ -1,15 +1,17 @@
 """The layout of diffusers: a safetensors file whose keys begin with the part of a pipeline they are for.
 
 They are LoRAs, ``unet.….lora_A.weight``, or as older versions spelled it, ``….lora.down.weight`` and
-``….processor.to_q_lora.down.weight``. The settings are PEFT's, as JSON in the file's metadata; where there are
-none, ``….alpha`` is a tensor, or the scale is one.
+``….processor.to_q_lora.down.weight``. The settings are PEFT's, as JSON in the file's metadata; where there
+are none, ``….alpha`` is a tensor, or the scale is one.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -134,27 +136,29 @@ def write(adapter: Adapter, path: Path, dtype: np.dtype | None = None) -> None:
         raise ValueError(
             f"{spelled(path)}: {min(adapter.replaced)} cannot be written: diffusers replaces no tensor"
         )
-    tensors, ranks, scales = {}, {}, {}
+    tensors: dict[str, np.ndarray] = {}
+    ranks: dict[str, dict[str, int]] = {}
+    scales: dict[str, dict[str, float]] = {}
     for name, bias in adapter.biases.items():
         if name not in adapter.updates:
             raise inexpressible(path, name, bias.family, "diffusers changes no bias alone")
-    for name, update in adapter.updates.items():
-        inner = update.inner if isinstance(update, DoRA) else update
-        bias = adapter.biases.get(name)
-        why = _why_not(adapter, name, update, inner, bias)
+    updates: Mapping[str, Any] = adapter.updates
+    for name, update in updates.items():
+        inner, own_bias = update.inner if isinstance(update, DoRA) else update, adapter.biases.get(name)
+        why = _why_not(adapter, name, update, inner, own_bias)
         if why:
             raise inexpressible(path, name, update.family, why)
-        for key, array in lora_tensors(update, bias, adapter.kernels.get(name, ()), False).items():
+        for key, array in lora_tensors(update, own_bias, adapter.kernels.get(name, ()), False).items():
             tensors[f"{name}.{key}"] = array
         part, _, module = name.partition(".")
         ranks.setdefault(part, {})[module] = rank_of(inner.tensors)
         scales.setdefault(part, {})[module] = inner.scale
-    entries = {}
+    entries: dict[str, Any] = {}
     for part, own in ranks.items():
         held = [name for name in adapter.updates if name.startswith(f"{part}.")]
         settings = ranks_and_scales(own, scales[part], "lora_alpha") | {
-            "use_dora": any(isinstance(adapter.updates[name], DoRA) for name in held),
-            "lora_bias": any(name in adapter.biases for name in held),
+            "use_dora": isinstance(updates[held[0]], DoRA),
+            "lora_bias": held[0] in adapter.biases,
             "target_modules": sorted(own),
         }
         entries |= {f"{part}.{setting}": value for setting, value in settings.items()}
@@ -173,6 +177,12 @@ def _why_not(adapter, name, update, inner, bias):
         return "diffusers adds to a bias with the weight's scale, and does no more to it"
     if name in adapter.embeddings or adapter.may_be_transposed:
         return "diffusers adapts no embeddings, and no weights that lie the other way round"
-    if "." not in name:
+    part, _, module = name.partition(".")
+    if not module:
         return "diffusers has a pipeline's part in front of every module's name"
+    first = next(each for each in adapter.updates if each.startswith(f"{part}."))
+    if isinstance(update, DoRA) != isinstance(adapter.updates[first], DoRA):
+        return f"diffusers has lengths of all modules of {part} or of none"
+    if (bias is None) != (first not in adapter.biases):
+        return f"diffusers adds to all biases of {part} or to none"
     return None

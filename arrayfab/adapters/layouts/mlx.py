@@ -1,7 +1,7 @@
 """The layout of mlx-lm: a folder with ``adapter_config.json`` and ``adapters.safetensors``.
 
-``lora_a`` is of ``D × r`` and ``lora_b`` of ``r × n``; ``m`` are the lengths of DoRA. All modules have one rank and
-one scale, which is not divided by the rank.
+``lora_a`` is of ``D × r`` and ``lora_b`` of ``r × n``; ``m`` are the lengths of DoRA. All modules have one
+rank and one scale, which is not divided by the rank.
 """
 
 from __future__ import annotations

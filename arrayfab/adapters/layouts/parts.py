@@ -117,7 +117,7 @@ def by_module(
 
 def loha_factors(parts: Parts, r: int) -> dict[str, np.ndarray]:
     """The factors of a Hadamard product of two products, as PEFT and LyCORIS name them."""
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for i in (1, 2):
         tensors |= _factors(parts, i, r, *(f"hada_{name}" for name in (f"w{i}_a", f"w{i}_b", f"t{i}")))
     return tensors
@@ -125,7 +125,7 @@ def loha_factors(parts: Parts, r: int) -> dict[str, np.ndarray]:
 
 def lokr_factors(parts: Parts, r: int) -> dict[str, np.ndarray]:
     """The factors of a Kronecker product, each full or a product, as PEFT and LyCORIS name them."""
-    tensors = {}
+    tensors: dict[str, np.ndarray] = {}
     for i in (1, 2):
         whole, *names = (f"lokr_{name}" for name in (f"w{i}", f"w{i}_a", f"w{i}_b", f"t{i}"))
         tensors |= {f"C{i}": parts.take_matrix(whole)} if whole in parts else _factors(parts, i, r, *names)
@@ -201,8 +201,7 @@ def write_files(
     """
     contents = {}
     for name, tensor in tensors.items():
-        is_cast = dtype is not None and tensor.ndim > 0
-        contents[name] = Content.of(rounded(tensor, dtype) if is_cast else tensor)
+        contents[name] = Content.of(rounded(tensor, dtype or tensor.dtype) if tensor.ndim else tensor)
     with ExitStack() as stack:
         write_tensors(stack.enter_context(replacing(path)), contents, metadata)
         for place, content in (others or {}).items():

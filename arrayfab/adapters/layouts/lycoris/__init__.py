@@ -1,8 +1,8 @@
 """The layout of LyCORIS and of kohya's scripts: a safetensors file whose keys have underscores for dots.
 
 The two are one, as kohya's LoRA is that of LyCORIS: ``lora_unet_down_blocks_0_….lora_up.weight`` and
-``….alpha``. The formulas are those of LyCORIS 4.1, with ``alpha / r`` once, as in its bypass mode. Elsewhere it
-has this factor twice in a LoHa, and in the merge of a LoKr.
+``….alpha``. The formulas are those of LyCORIS 4.1, with ``alpha / r`` once, as in its bypass mode. Elsewhere
+it has this factor twice in a LoHa, and in the merge of a LoKr.
 """
 
 from arrayfab.adapters.layouts.lycoris.reading import NAME, is_here, read

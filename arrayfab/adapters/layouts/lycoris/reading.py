@@ -194,14 +194,19 @@ def _oft(parts: Parts) -> Update:
     skew = wide(blocks) - np.swapaxes(wide(blocks), -1, -2)
     size = shape[-3] * shape[-2]
     longest, length = (parts.take_number("alpha") or 0.0) * size, np.linalg.norm(skew) + 1e-8
-    if 0.0 < longest < length:
-        skew = skew * (longest / length)
-    skew = narrowed(skew, blocks)
+    shrunk = longest / length if 0.0 < longest < length else 1.0
     tensors = {"v": parts.take_vector("rescale", size)} if "rescale" in parts else {}
     if len(shape) == 4:  # of R, the fabrication takes (R - Rᵀ) / 2
-        return BOFT(tensors={"R": skew, **tensors}, of_results=True, is_riffled=True)
+        R = doubled(blocks) if shrunk == 1.0 else narrowed(shrunk * skew, blocks)
+        return BOFT(tensors={"R": R, **tensors}, of_results=True, is_riffled=True)
     # Its transpose multiplies, which is that of the negative.
-    return OFT(tensors={"skew": -skew[:, *np.triu_indices(shape[-1], 1)], **tensors}, of_results=True)
+    skew = narrowed(-shrunk * skew[:, *np.triu_indices(shape[-1], 1)], blocks)
+    return OFT(tensors={"skew": skew, **tensors}, of_results=True)
+
+
+def doubled(array: np.ndarray, times: float = 2.0) -> np.ndarray:
+    """Numbers times a power of two, which rounds none of them."""
+    return (times * wide(array)).astype(array.dtype)
 
 
 _BUILDERS: dict[str, Callable[[Parts], Update]] = {

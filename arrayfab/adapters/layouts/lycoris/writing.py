@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from arrayfab.adapters.adapter import Adapter
-from arrayfab.adapters.layouts.lycoris.reading import NAME
+from arrayfab.adapters.layouts.lycoris.reading import NAME, doubled
 from arrayfab.adapters.layouts.parts import (
     as_number,
     folded,
@@ -161,7 +161,7 @@ def _oft(update: OFT, kernel, refuse) -> Tensors:
 def _boft(update: BOFT, kernel, refuse) -> Tensors:
     if not (update.of_results and update.is_riffled):
         raise refuse("LyCORIS turns results between permutations of its own")
-    return {"oft_blocks": narrowed(0.5 * wide(update["R"]), update["R"])} | _turned(update, kernel)
+    return {"oft_blocks": doubled(update["R"], 0.5)} | _turned(update, kernel)
 
 
 def _turned(update, kernel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from arrayfab.adapters.adapter import Adapter
@@ -18,7 +18,7 @@ def lokr_settings(
     PEFT tells from them which sizes factors have, and which are full: those not larger than twice the rank.
     What was read of PEFT stays, as columns of a kernel do not tell how many are of one channel.
     """
-    updates = adapter.updates
+    updates: Mapping[str, Any] = adapter.updates
     sizes = {name: _sizes(update, adapter.kernels.get(name, ())) for name, update in updates.items()}
     ranks = {name: _rank(update, sizes[name]) for name, update in updates.items()}
     if "decompose_factor" in adapter.config:

@@ -181,7 +181,7 @@ def read(path: Path, name: str | None = None) -> Adapter:
             embeddings.add(module_name)
         bias = read_lora_bias(module)
         update = updates[module_name] = build(module, shared)
-        if kind == "IA3" and update.of_results:
+        if isinstance(update, IA3) and update.of_results:
             bias = update  # what is scaled is the result, to which the bias belongs
         if bias is not None:
             biases[module_name] = bias

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,9 @@ class _Writer:
 
     def __init__(self, adapter: Adapter, path: Path):
         self.adapter, self.path = adapter, path
+        # As the functions below take them that are for their family.
+        self.updates: Mapping[str, Any] = adapter.updates
+        self.biases: Mapping[str, Any] = adapter.biases
 
     def refusal(self, name: str, why: str) -> ValueError:
         held = self.adapter.updates.get(name) or self.adapter.biases[name]
@@ -152,16 +155,15 @@ def lora_tensors(
 
 def _lora(writer: _Writer) -> Written:
     adapter, tensors = writer.adapter, {}
-    has_lengths = {name: isinstance(update, DoRA) for name, update in adapter.updates.items()}
-    inner = {name: update.inner if has_lengths[name] else update for name, update in adapter.updates.items()}
-    for name, update in adapter.updates.items():
-        bias, is_embedding = adapter.biases.get(name), name in adapter.embeddings
+    has_lengths = {name: isinstance(update, DoRA) for name, update in writer.updates.items()}
+    inner = {name: update.inner if has_lengths[name] else update for name, update in writer.updates.items()}
+    for name, update in writer.updates.items():
+        bias, is_embedding = writer.biases.get(name), name in adapter.embeddings
         if has_lengths[name] and update.per != ("column" if is_embedding else "row"):
             raise writer.refusal(name, f"PEFT has no lengths of each {update.per} there")
         if bias is not None and bias.scale != inner[name].scale:
             raise writer.refusal(name, "PEFT has one scale for a weight and its bias")
-        kernel = adapter.kernels.get(name, ())
-        tensors[name] = lora_tensors(update, bias, kernel, is_embedding)
+        tensors[name] = lora_tensors(update, bias, adapter.kernels.get(name, ()), is_embedding)
     ranks = {name: rank_of(each.tensors) for name, each in inner.items()}
     settings = ranks_and_scales(ranks, {name: each.scale for name, each in inner.items()}, "lora_alpha")
     settings["use_dora"] = writer.same(has_lengths, "use_dora")
@@ -170,7 +172,7 @@ def _lora(writer: _Writer) -> Written:
 
 
 def _loha(writer: _Writer) -> Written:
-    updates = writer.adapter.updates
+    updates = writer.updates
     tensors = {name: loha_tensors(update) for name, update in updates.items()}
     ranks = {name: rank_of(update.tensors) for name, update in updates.items()}
     return _keyed(tensors), ranks_and_scales(ranks, _scales(updates), "alpha")
@@ -180,13 +182,13 @@ def _lokr(writer: _Writer) -> Written:
     adapter = writer.adapter
     ranks, settings = lokr_settings(adapter, writer.refusal)
     tensors = {
-        name: lokr_tensors(update, adapter.kernels.get(name, ())) for name, update in adapter.updates.items()
+        name: lokr_tensors(update, adapter.kernels.get(name, ())) for name, update in writer.updates.items()
     }
-    return _keyed(tensors), settings | ranks_and_scales(ranks, _scales(adapter.updates), "alpha")
+    return _keyed(tensors), settings | ranks_and_scales(ranks, _scales(writer.updates), "alpha")
 
 
 def _vera(writer: _Writer) -> Written:
-    updates = writer.adapter.updates
+    updates = writer.updates
     A = max((update["A"] for update in updates.values()), key=lambda each: each.shape[1])
     B = max((update["B"] for update in updates.values()), key=lambda each: each.shape[0])
     for name, update in updates.items():
@@ -206,7 +208,7 @@ def _vera(writer: _Writer) -> Written:
 
 def _ia3(writer: _Writer) -> Written:
     tensors, of_inputs = {}, []
-    for name, update in writer.adapter.updates.items():
+    for name, update in writer.updates.items():
         v, kernel = update["v"], writer.adapter.kernels.get(name, ())
         if update.of_results and writer.adapter.biases.get(name) is not update:
             raise writer.refusal(name, "PEFT scales the bias with the weight, and this leaves it alone")
@@ -218,7 +220,7 @@ def _ia3(writer: _Writer) -> Written:
 
 
 def _oft(writer: _Writer) -> Written:
-    updates = writer.adapter.updates
+    updates = writer.updates
     for name, update in updates.items():
         if update.of_results or "v" in update.tensors:
             raise writer.refusal(name, "PEFT turns what comes in, and scales no result")
@@ -237,7 +239,7 @@ def _oft(writer: _Writer) -> Written:
 
 
 def _boft(writer: _Writer) -> Written:
-    updates, tensors = writer.adapter.updates, {}
+    updates, tensors = writer.updates, {}
     for name, update in updates.items():
         if update.of_results or "v" not in update.tensors:
             raise writer.refusal(name, "PEFT turns what comes in, and scales results")
