@@ -100,6 +100,7 @@ WRONG = {
     "resize adapter --energy 2 -o out": "energy must be a share",
     "combine adapter second --weights 1 -o out": "expected a weight for each of 2",
     "combine adapter lokr -o out": "convert it to LoRA first",
+    "resize adapter --rank 1 --only *.none -o out": "no module of the adapter is named like '*.none'",
     "inspect none": "none",
 }
 
@@ -186,11 +187,10 @@ def test_inspect_shows_modules_and_settings(folder, capsys):
     ]
 
 
-@pytest.mark.parametrize("name", ["torch", "jax"])
-def test_another_namespace_merges_the_same(name, folder):
-    pytest.importorskip(name)
+def test_another_namespace_merges_the_same(folder):
+    pytest.importorskip("torch")
     assert run("merge base.safetensors adapter -o ours") == 0
-    assert run(f"merge base.safetensors adapter --namespace {name} -o theirs") == 0
+    assert run("merge base.safetensors adapter --namespace torch -o theirs") == 0
     for tensor, array in tensors_of("ours").items():
         np.testing.assert_allclose(tensors_of("theirs")[tensor], array, atol=1e-6)
 

@@ -56,6 +56,9 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--family", choices=("lora", "lokr", "full"), default="lora", help="of the adapter (%(default)s)"
     )
+    command.add_argument(
+        "--embeddings", metavar="PATTERN", help="of the names of modules that are embeddings"
+    )
     _add_output(command, "tensors", layouts=True)
     command.set_defaults(run=_extract)
 
@@ -209,6 +212,7 @@ def _extract(arguments) -> int:
             arguments.tuned,
             **_cut(arguments),
             family=arguments.family,
+            embeddings=arguments.embeddings,
             dtype=arguments.dtype,
             on_tensor=on_tensor,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import math
 import os
+import re
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,8 @@ from arrayfab.io.tensors import check_finite
 
 #: So many numbers are compared at a time.
 _RUN = 1 << 22
+#: Names of embeddings, after which nothing comes.
+_EMBEDDINGS = re.compile(r"(^|\.)(wte|wpe|shared|embed_tokens|embed_positions|(\w+_)?embeddings?)$")
 _FAMILIES = ("lora", "lokr", "full")
 
 
@@ -38,6 +41,7 @@ def extract(
     exact: bool = False,
     seed: int = 0,
     only: str = "*",
+    embeddings: str | None = None,
     dtype: str | None = None,
     xp: ModuleType | None = None,
     device: Any = None,
@@ -71,6 +75,10 @@ def extract(
         Of those columns: the same numbers come out for the same seed.
     only : str
         A pattern, such as ``"*.attn.*"``, of the names of tensors that are compared.
+    embeddings : str, optional
+        A pattern of the names of modules that are embeddings, which files of weights do not tell and those of
+        adapters do. Left out, those named as most models do: ``"embed_tokens"``, ``"wte"``,
+        ``"word_embeddings"`` and such.
     dtype : str, optional
         Of the adapter's numbers, ``"float32"`` if left out; tensors that are kept stay as they are.
     xp, device
@@ -116,7 +124,8 @@ def extract(
     )
     before, after = Weights(base), Weights(tuned)
     names = [name for name in before if name in after and fnmatch.fnmatchcase(name, only)]
-    making = _Making(finder, family)
+    pattern = _EMBEDDINGS if embeddings is None else re.compile(fnmatch.translate(embeddings))
+    making = _Making(finder, family, pattern)
     making.unmatched += (
         name for name in sorted(before.keys() ^ after.keys()) if fnmatch.fnmatchcase(name, only)
     )
@@ -132,8 +141,8 @@ def extract(
 class _Making:
     """The adapter as far as tensors were compared."""
 
-    def __init__(self, finder: Finder, family: str):
-        self._finder, self._family = finder, family
+    def __init__(self, finder: Finder, family: str, embeddings: re.Pattern):
+        self._finder, self._family, self._embeddings = finder, family, embeddings
         self._updates: dict[str, Added] = {}
         self._replaced: dict[str, np.ndarray] = {}
         self._kernels: dict[str, tuple[int, ...]] = {}
@@ -141,8 +150,13 @@ class _Making:
         self.unmatched: list[str] = []
 
     def made(self) -> Made:
+        matrices = self._updates.keys() - self._kernels.keys()
         adapter = Adapter(
-            layout="peft", updates=self._updates, replaced=self._replaced, kernels=self._kernels
+            layout="peft",
+            updates=self._updates,
+            replaced=self._replaced,
+            kernels=self._kernels,
+            embeddings=frozenset(filter(self._embeddings.search, matrices)),
         )
         return Made(adapter, self.lines, self.unmatched)
 

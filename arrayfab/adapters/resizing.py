@@ -63,8 +63,8 @@ def to_lora(
     Raises
     ------
     ValueError
-        If rank or energy is out of range, or a module's update cannot be told without a base or does not
-        fit it.
+        If rank or energy is out of range, no module is converted, or a module's update cannot be told without
+        a base or does not fit it.
 
     Examples
     --------
@@ -85,6 +85,8 @@ def to_lora(
         xp=xp,
         device=device,
     )
+    if not any(fnmatch.fnmatchcase(name, only) for name in adapter.updates):
+        raise ValueError(f"no module of the adapter is named like {short(repr(only))}")
     deltas = _Deltas(adapter, None if base is None else Weights(base))
     updates, lines = dict(adapter.updates), []
     for i, (name, update) in enumerate(adapter.updates.items()):
@@ -108,7 +110,7 @@ def to_lora(
 
 
 def resize(adapter: Adapter, *, rank: int | None = None, energy: float | None = None, **options) -> Made:
-    """`to_lora` to a lower rank: one of both must be given.
+    """`arrayfab.adapters.to_lora` to a lower rank, or a share of energy: one of both must be given.
 
     Examples
     --------
