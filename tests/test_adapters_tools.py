@@ -181,12 +181,16 @@ def test_every_namespace_finds_the_same(name):
 def test_what_multiplies_the_base_needs_it(tmp_path):
     W0 = numbers(0, 6, 5)
     lora = LoRA(tensors={"B": numbers(1, 6, 2), "A": numbers(2, 2, 5)})
-    held = adapter(
-        dora=DoRA(tensors={"m": np.arange(1.0, 7.0)}, inner=lora),
-        scaled=IA3(tensors={"v": np.arange(1.0, 6.0)}, of_results=False),
-        vera=VeRA(tensors={"A": numbers(0, 2, 9), "B": numbers(0, 6, 2), "b": np.ones(6), "d": np.ones(2)}),
-    )
-    base = written(tmp_path / "base.safetensors", {f"{name}.weight": W0 for name in held.updates})
+    frozen = {"A": numbers(0, 2, 9), "B": numbers(0, 6, 2)}
+    scaled = IA3(tensors={"v": np.arange(1.0, 7.0)})  # its bias too
+    modules = {
+        "dora": DoRA(tensors={"m": np.arange(1.0, 7.0)}, inner=lora),
+        "scaled": scaled,
+        "vera": VeRA(tensors={**frozen, "b": np.ones(6), "d": np.ones(2)}),
+    }
+    held = Adapter(layout="peft", updates=modules, biases={"scaled": scaled})
+    tensors = {f"{name}.weight": W0 for name in held.updates} | {"scaled.bias": np.ones(6)}
+    base = written(tmp_path / "base.safetensors", tensors)
     with pytest.raises(
         ValueError, match=r"'dora': what LoRA with lengths adds is told by the base's weights"
     ):
@@ -337,7 +341,9 @@ def models(tmp_path):
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_what_is_extracted_makes_the_one_model_of_the_other(models, tmp_path, exact):
+def test_what_is_extracted_makes_the_one_model_of_the_other(models, tmp_path, monkeypatch, exact):
+    for module in (extracting, factors):
+        monkeypatch.setattr(module, "_RUN", 400)
     base, tuned, expected = models
     made = extract(base, tuned, rank=4, exact=exact)
     assert {line.module: (line.what, line.shape) for line in made.lines} == {
