@@ -1,10 +1,7 @@
 """Layouts of adapters' files: what is written is read again, files mean what their formulas say, and bad ones
 are refused."""
 
-import json
 import math
-import pickle
-import struct
 
 import numpy as np
 import pytest
@@ -14,9 +11,9 @@ from hypothesis import strategies as st
 ml_dtypes = pytest.importorskip("ml_dtypes")
 safetensors = pytest.importorskip("safetensors.numpy")
 
-from arrayfab.adapters import LAYOUTS, read_adapter, updates, write_adapter  # noqa: E402
-from arrayfab.adapters.adapter import Adapter, matched, renamed  # noqa: E402
-from arrayfab.adapters.files import TensorFile, dtype_of  # noqa: E402
+from arrayfab.adapters import read_adapter, write_adapter  # noqa: E402
+from arrayfab.adapters.adapter import Adapter, renamed  # noqa: E402
+from arrayfab.adapters.files import dtype_of  # noqa: E402
 from arrayfab.adapters.updates import (  # noqa: E402
     BOFT,
     IA3,
