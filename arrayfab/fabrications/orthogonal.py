@@ -127,11 +127,11 @@ class Butterfly(_Turning):
         factors: list[Structure] = []
         for i, stack in enumerate(R.values()):
             skew = 0.5 * stack + -0.5 * blocks_transposed(stack, k)
-            run = self.b << i
-            order = _riffled(n, run) if self.riffled else _evens_first(n, run, self.b // 2)
+            run, turn = self.b << i, BlockDiagonal(cayley(skew, k), k)
+            order = _dealt(n, run) if self.riffled else _evens_first(n, run, self.b // 2)
             inverse = tuple(np.argsort(order).tolist())
-            turn = BlockDiagonal(cayley(skew, k), k)
-            factor = [turn] if order == tuple(range(n)) else [Gather(inverse, n), turn, Gather(order, n)]
+            is_moved = order != tuple(range(n))
+            factor = [Gather(inverse, n), turn, Gather(order, n)] if is_moved else [turn]
             factors = factor + factors if self.riffled else factors + factor
         return chain(*factors)
 
@@ -171,11 +171,11 @@ def cayley(A: Structure, k: int) -> Structure:
     return 2.0 * Inverses(eye + -1.0 * A, k) + -1.0 * eye
 
 
-def _riffled(n: int, run: int) -> tuple[int, ...]:
-    """The order in which places are taken by turns from both halves of every run, whole where it is odd."""
+def _dealt(n: int, run: int) -> tuple[int, ...]:
+    """The order that lays places by turns on two piles, the halves of every run; whole where it is odd."""
     if run % 2:
         return tuple(range(n))
-    return tuple(np.arange(n).reshape(n // run, 2, run // 2).transpose(0, 2, 1).reshape(-1).tolist())
+    return tuple(np.arange(n).reshape(n // run, run // 2, 2).transpose(0, 2, 1).reshape(-1).tolist())
 
 
 def _evens_first(n: int, run: int, half: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from arrayfab.adapters.adapter import Adapter
 from arrayfab.adapters.files import TensorFile
-from arrayfab.adapters.layouts.parts import by_module, inexpressible, rank_of, read_all, write_files
+from arrayfab.adapters.layouts.parts import by_module, inexpressible, rank_of, read_alone, write_files
 from arrayfab.adapters.layouts.peft.reading import check_settings, read_lora, read_lora_bias
 from arrayfab.adapters.layouts.peft.settings import Module
 from arrayfab.adapters.layouts.peft.writing import lora_tensors, ranks_and_scales
@@ -50,12 +50,7 @@ def is_here(path: Path) -> bool:
 def read(path: Path, name: str | None = None) -> Adapter:
     """The adapter in a file, or what of it is for one part of a pipeline, such as ``"unet"``."""
     owner = spelled(path)
-    tensors, metadata = read_all(path)
-    if any(key.startswith("base_model.model.") for key in tensors):
-        raise ValueError(
-            f"{owner} is the file of a PEFT adapter, whose scale is in the adapter_config.json beside it: "
-            "read the folder of both"
-        )
+    tensors, metadata = read_alone(path)
     settings = _settings(owner, metadata)
     modules, others = by_module(owner, tensors, _split)
     if others:
@@ -126,7 +121,7 @@ def _configured(owner, parts, settings):
         if alpha is not None:
             raise ValueError(f"{parts.owner}: tensor alpha is one too many, as the file's metadata has it")
         return Module(parts, settings[part], parts.name.removeprefix(f"{part}."))
-    r = (parts.shape("lora_A.weight") or (1,))[0]
+    r = parts.rows("lora_A.weight")
     return Module(parts, {"r": r, "lora_alpha": r if alpha is None else alpha})
 
 

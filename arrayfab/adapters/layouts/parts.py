@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -40,7 +41,7 @@ class Parts:
         """A matrix, or a convolution's kernel unfolded to one: all axes but the first are its columns."""
         tensor = self._taken(name)
         if tensor.ndim > 2:
-            tensor = tensor.reshape(tensor.shape[0], -1)
+            tensor = tensor.reshape(tensor.shape[0], math.prod(tensor.shape[1:]))
         check_tensor(f"{self.owner}: tensor {name}", tensor, rows, columns)
         return tensor
 
@@ -66,6 +67,11 @@ class Parts:
         """The shape of a tensor, empty where it is missing."""
         return self._tensors[name].shape if name in self else ()
 
+    def rows(self, name: str) -> int:
+        """How many rows a tensor has; ValueError where it is missing."""
+        self._check_held(name)
+        return (*self.shape(name), 1)[0]
+
     def kernel(self, *names: str) -> tuple[int, ...]:
         """The shape of a convolution's kernel, that of the first of these tensors to have one."""
         return next((self.shape(name)[2:] for name in names if len(self.shape(name)) > 2), ())
@@ -76,9 +82,12 @@ class Parts:
             raise ValueError(f"{self.owner}: tensors {sorted(self._tensors)} are one too many")
 
     def _taken(self, name):
+        self._check_held(name)
+        return self._tensors.pop(name)
+
+    def _check_held(self, name):
         if name not in self:
             raise ValueError(f"{self.owner}: tensor {name} is missing, got {sorted(self._tensors)}")
-        return self._tensors.pop(name)
 
 
 def check_tensor(owner: str, tensor: np.ndarray, *shape: int | None) -> None:
@@ -186,6 +195,17 @@ def read_all(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """All tensors of a file, and its metadata."""
     file = TensorFile(path)
     return {name: tensor.read() for name, tensor in file.items()}, file.metadata
+
+
+def read_alone(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The same of a file that tells all that there is to know; ValueError where it is one of PEFT's."""
+    tensors, metadata = read_all(path)
+    if any(key.startswith("base_model.model.") for key in tensors):
+        raise ValueError(
+            f"{spelled(path)} is the file of a PEFT adapter, whose scale is in the adapter_config.json "
+            "beside it: read the folder of both"
+        )
+    return tensors, metadata
 
 
 def write_files(

@@ -16,7 +16,7 @@ from arrayfab.adapters.layouts.parts import (
     lokr_factors,
     mixed,
     narrowed,
-    read_all,
+    read_alone,
     wide,
 )
 from arrayfab.adapters.updates import BOFT, IA3, OFT, Difference, DoRA, LoHa, LoKr, LoRA, Update
@@ -66,7 +66,7 @@ def is_here(path: Path) -> bool:
 def read(path: Path, name: str | None = None) -> Adapter:
     """The adapter in a file, or what of it is for one part of a pipeline, such as ``"unet"``."""
     owner = spelled(path)
-    tensors, metadata = read_all(path)
+    tensors, metadata = read_alone(path)
     is_flattened = not any("." in place for place, _ in filter(None, map(_split, tensors)))
     modules, others = by_module(owner, tensors, lambda key: _named(key, is_flattened))
     if others:
@@ -122,7 +122,9 @@ def _update(parts: Parts, has_bias: bool) -> Update | None:
     for name, build in _BUILDERS.items():
         if name in parts:
             update = build(parts)
-            return _with_lengths(parts, update) if "dora_scale" in parts else update
+            if "dora_scale" in parts and isinstance(update, LoRA | LoHa | LoKr):
+                return _with_lengths(parts, update)
+            return update
     if has_bias:
         return None
     raise ValueError(f"{parts.owner}: expected a tensor of {sorted(_BUILDERS)}")
@@ -134,7 +136,7 @@ def _scale(parts: Parts, r: int) -> float:
 
 
 def _lora(parts: Parts) -> Update:
-    r = (parts.shape("lora_down.weight") or (1,))[0]
+    r = parts.rows("lora_down.weight")
     B, down = parts.take_matrix("lora_up.weight", None, r), parts.take_matrix("lora_down.weight", r)
     if "lora_mid.weight" in parts:
         down = mixed(parts.take("lora_mid.weight", r, r, *parts.kernel("lora_mid.weight")), down)
@@ -142,16 +144,16 @@ def _lora(parts: Parts) -> Update:
 
 
 def _loha(parts: Parts) -> Update:
-    r = (parts.shape("hada_w1_b") or (1,))[0]
+    r = parts.rows("hada_w1_b")
     return LoHa(tensors=loha_factors(parts, r), scale=_scale(parts, r))
 
 
 def _lokr(parts: Parts) -> Update:
-    r = (parts.shape("lokr_w1_b") or parts.shape("lokr_w2_b") or (0,))[0]
-    tensors = lokr_factors(parts, r)
-    if not r:  # with both factors full, alpha has no say
+    if "lokr_w1" in parts and "lokr_w2" in parts:  # both of them full: alpha has no say
         parts.take_number("alpha")
-    return LoKr(tensors=tensors, scale=_scale(parts, r) if r else 1.0)
+        return LoKr(tensors=lokr_factors(parts, 1))
+    r = parts.rows("lokr_w2_b" if "lokr_w1" in parts else "lokr_w1_b")
+    return LoKr(tensors=lokr_factors(parts, r), scale=_scale(parts, r))
 
 
 def _with_lengths(parts, update):

@@ -175,7 +175,7 @@ def read(path: Path, name: str | None = None) -> Adapter:
     updates, biases, kernels, embeddings = {}, {}, {}, set()
     for module_name, parts in modules.items():
         module = Module(parts, config)
-        if kernel := module.kernel("lora_A.weight", "lokr_w2", "lokr_t2", "hada_t1", "ia3_l"):
+        if kernel := _kernel(module):
             kernels[module_name] = kernel
         if "lora_embedding_A" in module:
             embeddings.add(module_name)
@@ -196,6 +196,12 @@ def read(path: Path, name: str | None = None) -> Adapter:
         may_be_transposed=bool(config.get("fan_in_fan_out")),
         config=config,
     )
+
+
+def _kernel(module):
+    if module.shape("boft_s")[:1] == (1,):  # a convolution's, whose kernel has two axes
+        return 1, 1
+    return module.kernel("lora_A.weight", "lokr_w2", "lokr_t2", "hada_t1", "ia3_l")
 
 
 def read_lora_bias(module: Module) -> Update | None:
