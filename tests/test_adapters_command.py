@@ -187,6 +187,31 @@ def test_inspect_shows_modules_and_settings(folder, capsys):
     ]
 
 
+def test_inspect_shows_all_of_several_adapters(folder, capsys):
+    path = folder / "adapter" / "adapter_model.safetensors"
+    held = tensors_of(path)
+    both = {name.replace(".weight", f".{which}.weight"): held[name] for which in ("b", "a") for name in held}
+    written(path, both)
+    assert run("inspect adapter") == 0
+    titles = [line for line in capsys.readouterr().out.splitlines() if line.startswith("adapter, ")]
+    assert titles == [f"adapter, {which}: peft, LoRA, 2 modules, 48 learned numbers" for which in "ab"]
+    assert run("inspect adapter --name a") == 0
+    assert capsys.readouterr().out.startswith("adapter: peft")
+    assert run("resize adapter --rank 1 -o out") == 2
+    assert "say which by name: ['a', 'b']" in capsys.readouterr().err
+
+
+def test_a_file_with_underscores_becomes_one_with_dots(folder):
+    assert run("convert adapter --layout lycoris -o flat.safetensors") == 0
+    assert run("convert flat.safetensors --layout peft --base base.safetensors -o again") == 0
+    before, after = read_adapter("adapter"), read_adapter("again")
+    assert set(before.updates) == set(after.updates)
+    for name, update in before.updates.items():
+        np.testing.assert_allclose(
+            after.updates[name].delta(*update.shape), update.delta(*update.shape), atol=1e-6
+        )
+
+
 def test_another_namespace_merges_the_same(folder):
     pytest.importorskip("torch")
     assert run("merge base.safetensors adapter -o ours") == 0

@@ -11,6 +11,7 @@ from arrayfab.adapters.adapter import Adapter
 from arrayfab.adapters.combining import combine
 from arrayfab.adapters.extracting import extract
 from arrayfab.adapters.layouts import LAYOUTS, read_adapter, write_adapter
+from arrayfab.adapters.layouts.parts import SeveralAdapters
 from arrayfab.adapters.made import Made
 from arrayfab.adapters.merging import merge
 from arrayfab.adapters.resizing import resize, to_lora
@@ -124,7 +125,17 @@ def _add_output(command, what, layouts=False):
 
 
 def _inspect(arguments) -> int:
-    (adapter,) = _read(arguments)
+    (path,) = arguments.adapters
+    try:
+        adapters = {"": read_adapter(path, arguments.name)}
+    except SeveralAdapters as several:
+        adapters = {f", {short(name)}": read_adapter(path, name) for name in several.names}
+    for name, adapter in adapters.items():
+        _show(f"{spelled(path)}{name}", adapter)
+    return 0
+
+
+def _show(title, adapter):
     rows = [_described(name, update, adapter) for name, update in adapter.updates.items()]
     rows += [_described(f"{name}.bias", update, adapter) for name, update in adapter.biases.items()]
     rows += [
@@ -132,14 +143,13 @@ def _inspect(arguments) -> int:
     ]
     families = ", ".join(sorted({update.family for update in adapter.updates.values()}))
     show(
-        f"{spelled(arguments.adapters[0])}: {adapter.layout}, {families}, {len(adapter.updates)} modules, "
+        f"{title}: {adapter.layout}, {families}, {len(adapter.updates)} modules, "
         f"{adapter.num_parameters():,} learned numbers",
         ("module", "family", "shape", "rank", "scale", "dtype", "learned"),
         rows,
     )
     for name, value in adapter.config.items():
         print(printable(f"{short(name)}: {short(repr(value))}"))
-    return 0
 
 
 def _described(name, update, adapter):

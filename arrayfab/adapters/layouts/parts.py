@@ -19,6 +19,14 @@ from arrayfab.io.replacing import replacing
 from arrayfab.io.tensors import check_finite
 
 
+class SeveralAdapters(ValueError):
+    """A file holds several adapters of these names, and none was asked for."""
+
+    def __init__(self, owner: str, names: list[str]):
+        super().__init__(f"{owner}: the file holds several adapters, say which by name: {names}")
+        self.names = names
+
+
 class Parts:
     """The tensors of one module by their names in the layout.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from arrayfab.adapters.adapter import Adapter
 from arrayfab.adapters.layouts.parts import (
+    SeveralAdapters,
     by_module,
     check_tensor,
     loha_factors,
@@ -250,7 +251,7 @@ def _of_adapter(owner, tensors, names, wanted):
         found.setdefault(adapter, {})[stem + (end or "")] = tensor
     several = sorted(name for name in found if name is not None)
     if wanted is None and len(several) > 1:
-        raise ValueError(f"{owner}: the file holds several adapters, say which by name: {several}")
+        raise SeveralAdapters(owner, several)
     if wanted is not None and wanted not in several:
         raise ValueError(
             f"{owner}: the file holds no adapter named {wanted!r}, only {several or 'one without'}"
