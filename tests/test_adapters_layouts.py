@@ -591,6 +591,16 @@ BAD = {
         "lengths of rows or of columns",
     ),
     "lengths of a rotation": (lycoris(oft_blocks=blocks, dora_scale=rescale), "dora_scale.* one too many"),
+    "too many steps": (lycoris(oft_blocks=normal(3, 2, 4, 4)), "oft_blocks.*more steps"),
+    "blocks with sides": (lycoris(oft_blocks=normal(2, 4, 3)), r"oft_blocks must have shape \(any, any, 4\)"),
+    "two shapes": (
+        lycoris(hada_w1_a=w1a, hada_w1_b=w1b, hada_w2_a=w1a[:4], hada_w2_b=w1b),
+        r"two shapes, \(8, 6\) and \(4, 6\)",
+    ),
+    "numbers of a block": (
+        ({"peft_type": "OFT"}, {"base_model.model.a.oft_R.weight": normal(2, 5)}),
+        "no block has 5 numbers",
+    ),
     "flat blocks": (lycoris(oft_blocks=up), "oft_blocks must have three or four axes"),
     "two spellings": (
         {

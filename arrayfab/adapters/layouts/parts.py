@@ -53,6 +53,17 @@ class Parts:
         check_tensor(f"{self.owner}: tensor {name}", tensor, length)
         return tensor
 
+    def take_butterfly(self, name: str) -> np.ndarray:
+        """Square blocks in a number of steps, each of which mixes runs twice as long."""
+        shape = self.shape(name)
+        tensor = self.take(name, None, None, None, *shape[2:3])
+        steps, count, side, _ = tensor.shape
+        if steps > 1 and (side % 2 or count % (1 << (steps - 1))):
+            raise ValueError(
+                f"{self.owner}: tensor {name} of shape {shape} has more steps than its blocks allow"
+            )
+        return tensor
+
     def take_number(self, name: str) -> float | None:
         """A finite number, None where it is missing."""
         if name not in self:
@@ -129,6 +140,9 @@ def loha_factors(parts: Parts, r: int) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
     for i in (1, 2):
         tensors |= _factors(parts, i, r, *(f"hada_{name}" for name in (f"w{i}_a", f"w{i}_b", f"t{i}")))
+    first, second = ((tensors[f"A{i}"].shape[0], tensors[f"B{i}"].shape[1]) for i in (1, 2))
+    if first != second:
+        raise ValueError(f"{parts.owner}: its factors are of matrices of two shapes, {first} and {second}")
     return tensors
 
 
