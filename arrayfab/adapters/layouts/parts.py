@@ -186,7 +186,13 @@ def wide(array: np.ndarray) -> np.ndarray:
 
 def narrowed(array: np.ndarray, *sources: np.ndarray) -> np.ndarray:
     """Numbers that were computed of a file's: as float32, unless all of those are wider."""
-    return array if all(source.dtype == np.float64 for source in sources) else array.astype(np.float32)
+    if all(source.dtype == np.float64 for source in sources):
+        return array
+    with np.errstate(over="ignore"):  # it is looked for below
+        narrow = array.astype(np.float32)
+    if np.isinf(narrow).any():
+        raise ValueError("an adapter's numbers, multiplied out, are too large for float32")
+    return narrow
 
 
 def mixed(core: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -244,7 +250,8 @@ def write_files(
 
 def as_number(value: float) -> np.ndarray:
     """A number as a tensor: of float32 where it is one, or else float64."""
-    return np.asarray(value, np.float32 if float(np.float32(value)) == value else np.float64)
+    with np.errstate(over="ignore"):
+        return np.asarray(value, np.float32 if float(np.float32(value)) == value else np.float64)
 
 
 def inexpressible(path: str | os.PathLike, name: str, family: str, why: str) -> ValueError:

@@ -42,6 +42,7 @@ _HARMLESS = {
 _OFF: tuple = (None, False, "none", "", [], {})
 _HARMLESS_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")  # others change the base weights
 _PREFIX = "base_model.model."
+_MOST_TERMS = 100
 
 
 Shared = dict[str, np.ndarray]
@@ -109,9 +110,9 @@ def _oft(module: Module, shared: Shared) -> Update:
     terms = None
     if module.is_on("use_cayley_neumann"):
         count = int(module.number("num_cayley_neumann_terms", 5))
-        if count < 3:
+        if not 3 <= count <= _MOST_TERMS:
             raise ValueError(
-                f"{module.owner}: num_cayley_neumann_terms={count} cannot be read, only 3 or more"
+                f"{module.owner}: num_cayley_neumann_terms={count} cannot be read, only 3 to {_MOST_TERMS}"
             )
         terms = max(3, count - 1)
     return OFT(tensors={"skew": skew}, is_shared=is_shared, terms=terms)
