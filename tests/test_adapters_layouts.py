@@ -591,6 +591,16 @@ BAD = {
         "lengths of rows or of columns",
     ),
     "lengths of a rotation": (lycoris(oft_blocks=blocks, dora_scale=rescale), "dora_scale.* one too many"),
+    "too many steps": (lycoris(oft_blocks=normal(3, 2, 4, 4)), "oft_blocks.*more steps"),
+    "blocks with sides": (lycoris(oft_blocks=normal(2, 4, 3)), r"oft_blocks must have shape \(any, any, 4\)"),
+    "two shapes": (
+        lycoris(hada_w1_a=w1a, hada_w1_b=w1b, hada_w2_a=w1a[:4], hada_w2_b=w1b),
+        r"two shapes, \(8, 6\) and \(4, 6\)",
+    ),
+    "numbers of a block": (
+        ({"peft_type": "OFT"}, {"base_model.model.a.oft_R.weight": normal(2, 5)}),
+        "no block has 5 numbers",
+    ),
     "flat blocks": (lycoris(oft_blocks=up), "oft_blocks must have three or four axes"),
     "two spellings": (
         {
@@ -659,3 +669,46 @@ def test_broken_files_are_refused(tmp_path, content):
         read_adapter(tmp_path / "a.safetensors")
     with pytest.raises(FileNotFoundError):
         read_adapter(tmp_path / "b.safetensors")
+
+
+@pytest.mark.parametrize("layout", ["peft", "diffusers", "lycoris"])
+def test_each_module_has_its_rank_and_scale(tmp_path, layout):
+    """Where the name of one is the end of another's, and a dot in it would match what is no dot."""
+    names = ["u.a.b", "u.x.a.b", "u.axb", "u.c.x.a.b"]
+    ranks, scales = (1, 2, 3, 1), (0.5, 3.0, 1 / 3, 1.0)
+    made = {
+        name: LoRA(tensors={"B": normal(4, r), "A": normal(r, 4)}, scale=scale)
+        for name, r, scale in zip(names, ranks, scales, strict=True)
+    }
+    write_adapter(Adapter(layout=layout, updates=made), at(tmp_path, layout))
+    found = renamed(read_adapter(at(tmp_path, layout)), [f"{name}.weight" for name in names]).updates
+    assert {name: update["A"].shape[0] for name, update in found.items()} == dict(
+        zip(names, ranks, strict=True)
+    )
+    assert {name: update.scale for name, update in found.items()} == pytest.approx(
+        dict(zip(names, scales, strict=True)), rel=1e-15
+    )
+
+
+def test_scales_that_lycoris_has_no_place_for_are_multiplied(tmp_path):
+    draw = Draw(0, "bfloat16")
+    made = {"a": Difference(tensors={"delta": draw(4, 4)}, scale=0.5), "b": lokr(draw, 16, 16, 0.5)}
+    made["c"] = Difference(tensors={"delta": draw(4, 1)}, scale=3.0)
+    adapter = Adapter(layout="lycoris", updates=made, biases={"c": made["c"]})
+    write_adapter(adapter, tmp_path / "a.safetensors")
+    found = read_adapter(tmp_path / "a.safetensors")
+    for name, update in made.items():
+        assert_same(update, found.updates[name])
+    assert_same(made["c"], found.biases["c"])
+
+
+def test_dots_may_stay_in_names_of_lycoris(tmp_path):
+    tensors = {f"diffusion_model.a.b.{key}": each for key, each in FORMULAS["lokr"][0].items()}
+    found = read_adapter(file_of(tmp_path / "a.safetensors", tensors))
+    assert (list(found.updates), found.is_flattened) == (["diffusion_model.a.b"], False)
+
+
+def test_what_is_added_to_a_bias_needs_one():
+    shift = Difference(tensors={"delta": normal(4, 1)})
+    assert matched(Adapter(layout="peft", updates={}, biases={"a": shift}), ["a.weight"])[1] == ["a.bias"]
+    assert IA3(tensors={"v": normal(4)}, of_results=False).shape == (None, 4)

@@ -1,108 +1,15 @@
-"""What an adapter does to a matrix of weights: fabrications, given that matrix and numbers of files."""
+"""The families of adapters: what each does to a matrix of weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from arrayfab import _arrays
 from arrayfab import fabrications as fab
 from arrayfab._arrays import Array
-from arrayfab.fabrications import Fabrication
-
-#: A fabrication, and the blocks of its ``w``.
-Fabricated = tuple[Fabrication, Sequence[Array]]
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Update:
-    """A change of a matrix ``W₀ ∈ R^{n×D}``. A convolution's is the matrix of its unfolded kernel.
-
-    Parameters
-    ----------
-    tensors : mapping from str to array
-        The learned numbers, by the names that the formula of the family has for them.
-    """
-
-    tensors: Mapping[str, Array]
-
-    family: ClassVar[str] = ""
-
-    def __getitem__(self, name: str) -> Array:
-        return self.tensors[name]
-
-    @property
-    def shape(self) -> tuple[int | None, int | None]:
-        """``(n, D)``, None where the numbers do not tell."""
-        raise NotImplementedError(f"{type(self).__name__}.shape")
-
-    @property
-    def step(self) -> int:
-        """Runs of so many rows, or of a multiple, change by themselves."""
-        return 1
-
-    def fabricated(self, W0: Array, rows: slice, strength: float) -> Fabricated:
-        """The fabrication of some changed rows, given those of ``W₀``."""
-        raise NotImplementedError(f"{type(self).__name__}.fabricated")
-
-    def changed(self, W0: Array, start: int = 0, strength: float = 1.0) -> Array:
-        """The changed rows, given those of ``W₀`` from ``start`` on.
-
-        ``strength`` multiplies what is added; ValueError where a family adds nothing and it is not one.
-        """
-        rows = slice(start, start + W0.shape[0])
-        return _dense(*self.fabricated(W0, rows, strength), *W0.shape)
-
-    def restored(self, W: Array, start: int = 0, strength: float = 1.0) -> Array:
-        """The rows of ``W₀``, given the changed ones; ValueError where they cannot be found again."""
-        raise ValueError(
-            f"{self.family} cannot be taken back: the changed weights do not tell what was there"
-        )
-
-    def arrays(self) -> Iterator[Array]:
-        """All arrays that it holds."""
-        yield from self.tensors.values()
-
-    def placed(self, like: Array) -> Update:
-        """The same with its numbers in the namespace and dtype and on the device of an array."""
-        xp, device = _arrays.backend_of(self.family, "W0", like).xp, _arrays.device_of(like)
-        dtype = _arrays.dtype_name(like.dtype)
-
-        def place(numbers):
-            return _arrays.from_host(numbers.astype(dtype), xp, None, device)
-
-        return replace(self, tensors={name: place(numbers) for name, numbers in self.tensors.items()})
-
-
-def _dense(fabrication, blocks, n, D):
-    backend = _arrays.backend_of("an adapter", "its numbers", blocks[0])
-    w = backend.xp.concat([backend.reshape(block, (-1,)) for block in blocks])
-    return fabrication.fabricate(w, n, D).to_dense()
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Added(Update):
-    """``W₀ + scale · ψ(w)``."""
-
-    scale: float = 1.0
-
-    def part(self, rows: slice, D: int) -> Fabricated:
-        """The fabrication of some rows of ``ψ(w)``, which has ``D`` columns."""
-        raise NotImplementedError(f"{type(self).__name__}.part")
-
-    def delta(self, n: int, D: int) -> Array:
-        """``scale · ψ(w)``, formed."""
-        fabrication, blocks = self.part(slice(0, n), D)
-        return _dense(self.scale * fabrication, blocks, n, D)
-
-    def fabricated(self, W0, rows, strength):
-        fabrication, blocks = self.part(rows, W0.shape[1])
-        return fab.Base(W0) + (strength * self.scale) * fabrication, blocks
-
-    def restored(self, W, start=0, strength=1.0):
-        return self.changed(W, start, -strength)
+from arrayfab.adapters.update import Added, Fabricated, Update, check_strength, dense
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -233,7 +140,7 @@ class DoRA(Update):
         return self.inner.step if self.per == "row" else self.shape[0]
 
     def fabricated(self, W0, rows, strength):
-        _check_strength(self, strength)
+        check_strength(self, strength)
         inner, blocks = self.inner.fabricated(W0, rows, 1.0)
         m = self["m"]
         return fab.DoRA(inner=inner, per=self.per), (m[rows] if self.per == "row" else m, *blocks)
@@ -270,7 +177,7 @@ class IA3(Update):
         return None, None if self.is_by_channel else self["v"].shape[0]
 
     def fabricated(self, W0, rows, strength):
-        _check_strength(self, strength)
+        check_strength(self, strength)
         if self.of_results:
             return fab.IA3() @ fab.Base(W0), (self["v"][rows],)
         return fab.Base(W0) @ fab.IA3(), (self._of_columns(W0.shape[1]),)
@@ -313,7 +220,7 @@ class Turned(Update):
         raise NotImplementedError(f"{type(self).__name__}._size")
 
     def fabricated(self, W0, rows, strength):
-        _check_strength(self, strength)
+        check_strength(self, strength)
         base = fab.Base(W0)
         R, blocks = self.rotation(rows if self.of_results else slice(0, W0.shape[1]))
         product = R @ base if self.of_results else base @ R
@@ -322,13 +229,13 @@ class Turned(Update):
         return product, blocks
 
     def restored(self, W, start=0, strength=1.0):
-        _check_strength(self, strength)
+        check_strength(self, strength)
         backend = _arrays.backend_of(self.family, "W", W)
         if "v" in self.tensors:
             W = W / self["v"][start : start + W.shape[0], None]
         size = W.shape[0 if self.of_results else 1]
         first = start if self.of_results else 0
-        R = _dense(*self.rotation(slice(first, first + size)), size, size)
+        R = dense(*self.rotation(slice(first, first + size)), size, size)
         solve, mT = backend.xp.linalg.solve, backend.mT
         return solve(R, W) if self.of_results else mT(solve(mT(R), mT(W)))
 
@@ -398,8 +305,3 @@ class BOFT(Turned):
     def rotation(self, places):
         m, _, b, _ = self["R"].shape
         return fab.Butterfly(b=b, m=m, riffled=self.is_riffled), (self["R"],)
-
-
-def _check_strength(update, strength):
-    if strength != 1.0:
-        raise ValueError(f"{update.family} adds nothing to be multiplied: strength must be 1, got {strength}")

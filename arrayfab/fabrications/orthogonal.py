@@ -128,10 +128,11 @@ class Butterfly(_Turning):
         for i, stack in enumerate(R.values()):
             skew = 0.5 * stack + -0.5 * blocks_transposed(stack, k)
             run, turn = self.b << i, BlockDiagonal(cayley(skew, k), k)
-            order = _dealt(n, run) if self.riffled else _evens_first(n, run, self.b // 2)
-            inverse = tuple(np.argsort(order).tolist())
-            is_moved = order != tuple(range(n))
-            factor = [Gather(inverse, n), turn, Gather(order, n)] if is_moved else [turn]
+            factor: list[Structure] = [turn]
+            if i or self.riffled:
+                order = _dealt(n, run) if self.riffled else _evens_first(n, run, self.b // 2)
+                inverse = tuple(np.argsort(order).tolist())
+                factor = [Gather(inverse, n), turn, Gather(order, n)]
             factors = factor + factors if self.riffled else factors + factor
         return chain(*factors)
 

@@ -129,7 +129,7 @@ def write(adapter: Adapter, path: Path, dtype: np.dtype | None = None) -> None:
     """Write an adapter as a file; ValueError where diffusers cannot express it."""
     if adapter.replaced:
         raise ValueError(
-            f"{spelled(path)}: {min(adapter.replaced)} cannot be written: diffusers replaces no tensor"
+            f"{spelled(path)}: {short(min(adapter.replaced))} cannot be written: diffusers replaces no tensor"
         )
     tensors: dict[str, np.ndarray] = {}
     ranks: dict[str, dict[str, int]] = {}

@@ -93,8 +93,8 @@ def write(adapter: Adapter, path: Path, dtype: np.dtype | None = None) -> None:
     """Write an adapter as a folder; ValueError where mlx-lm cannot express it."""
     if adapter.replaced and (adapter.updates or adapter.biases):
         raise ValueError(
-            f"{spelled(path)}: {min(adapter.replaced)} cannot be written: mlx-lm replaces tensors or updates "
-            "them, not both"
+            f"{spelled(path)}: {short(min(adapter.replaced))} cannot be written: mlx-lm replaces "
+            "tensors or updates them, not both"
         )
     tensors, config = (
         _lora(adapter, path) if adapter.updates else (adapter.replaced, {"fine_tune_type": "full"})

@@ -61,6 +61,17 @@ class Parts:
         check_tensor(f"{self.owner}: tensor {name}", tensor, length)
         return tensor
 
+    def take_butterfly(self, name: str) -> np.ndarray:
+        """Square blocks in a number of steps, each of which mixes runs twice as long."""
+        shape = self.shape(name)
+        tensor = self.take(name, None, None, None, *shape[2:3])
+        steps, count, side, _ = tensor.shape
+        if steps > 1 and (side % 2 or count % (1 << (steps - 1))):
+            raise ValueError(
+                f"{self.owner}: tensor {name} of shape {shape} has more steps than its blocks allow"
+            )
+        return tensor
+
     def take_number(self, name: str) -> float | None:
         """A finite number, None where it is missing."""
         if name not in self:
@@ -137,6 +148,9 @@ def loha_factors(parts: Parts, r: int) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
     for i in (1, 2):
         tensors |= _factors(parts, i, r, *(f"hada_{name}" for name in (f"w{i}_a", f"w{i}_b", f"t{i}")))
+    first, second = ((tensors[f"A{i}"].shape[0], tensors[f"B{i}"].shape[1]) for i in (1, 2))
+    if first != second:
+        raise ValueError(f"{parts.owner}: its factors are of matrices of two shapes, {first} and {second}")
     return tensors
 
 
@@ -180,7 +194,13 @@ def wide(array: np.ndarray) -> np.ndarray:
 
 def narrowed(array: np.ndarray, *sources: np.ndarray) -> np.ndarray:
     """Numbers that were computed of a file's: as float32, unless all of those are wider."""
-    return array if all(source.dtype == np.float64 for source in sources) else array.astype(np.float32)
+    if all(source.dtype == np.float64 for source in sources):
+        return array
+    with np.errstate(over="ignore"):  # it is looked for below
+        narrow = array.astype(np.float32)
+    if np.isinf(narrow).any():
+        raise ValueError("an adapter's numbers, multiplied out, are too large for float32")
+    return narrow
 
 
 def mixed(core: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -238,7 +258,8 @@ def write_files(
 
 def as_number(value: float) -> np.ndarray:
     """A number as a tensor: of float32 where it is one, or else float64."""
-    return np.asarray(value, np.float32 if float(np.float32(value)) == value else np.float64)
+    with np.errstate(over="ignore"):
+        return np.asarray(value, np.float32 if float(np.float32(value)) == value else np.float64)
 
 
 def inexpressible(path: str | os.PathLike, name: str, family: str, why: str) -> ValueError:

@@ -192,7 +192,10 @@ def _oft(parts: Parts) -> Update:
     shape = parts.shape("oft_blocks")
     if len(shape) not in (3, 4):
         raise ValueError(f"{parts.owner}: tensor oft_blocks must have three or four axes, got shape {shape}")
-    blocks = parts.take("oft_blocks", *(None for _ in shape[:-1]), shape[-2])
+    if len(shape) == 4:
+        blocks = parts.take_butterfly("oft_blocks")
+    else:
+        blocks = parts.take("oft_blocks", None, None, shape[-2])
     skew = wide(blocks) - np.swapaxes(wide(blocks), -1, -2)
     size = shape[-3] * shape[-2]
     longest, length = (parts.take_number("alpha") or 0.0) * size, np.linalg.norm(skew) + 1e-8

@@ -22,6 +22,7 @@ from arrayfab.adapters.layouts.parts import (
     write_files,
 )
 from arrayfab.adapters.updates import BOFT, IA3, OFT, Added, Difference, DoRA, LoHa, LoKr, LoRA, Update
+from arrayfab.io.configuration import short
 from arrayfab.io.reading import spelled
 
 Tensors = dict[str, np.ndarray]
@@ -31,7 +32,7 @@ def write(adapter: Adapter, path: Path, dtype: np.dtype | None = None) -> None:
     """Write an adapter as a file; ValueError where LyCORIS cannot express it."""
     if adapter.replaced:
         raise ValueError(
-            f"{spelled(path)}: {min(adapter.replaced)} cannot be written: LyCORIS replaces no tensor"
+            f"{spelled(path)}: {short(min(adapter.replaced))} cannot be written: LyCORIS replaces no tensor"
         )
     tensors: Tensors = {}
     places = _places(adapter, path)
@@ -62,7 +63,7 @@ def _places(adapter, path):
     places: dict[str, str] = {}
     for name in names:
         if (other := {at: each for each, at in places.items()}.get(place(name))) is not None:
-            raise _refusal(adapter, path, name, f"with underscores for dots it is the same as {other}")
+            raise _refusal(adapter, path, name, f"with underscores for dots it is the same as {short(other)}")
         places[name] = place(name)
     return places
 

@@ -43,6 +43,7 @@ _HARMLESS = {
 _OFF: tuple = (None, False, "none", "", [], {})
 _HARMLESS_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")  # others change the base weights
 _PREFIX = "base_model.model."
+_MOST_TERMS = 100
 
 
 Shared = dict[str, np.ndarray]
@@ -98,7 +99,10 @@ def _ia3(module: Module, shared: Shared) -> Update:
 
 
 def _oft(module: Module, shared: Shared) -> Update:
-    skew = module.take("oft_R.weight", None, None)
+    is_shared = module.is_on("block_share")
+    skew = module.take("oft_R.weight", 1 if is_shared else None, None)
+    if (side := OFT(tensors={"skew": skew}).side) * (side - 1) != 2 * skew.shape[1]:
+        raise ValueError(f"{module.owner}: no block has {skew.shape[1]} numbers above its diagonal")
     if module.is_on("coft"):
         # Constrained: no block of skew-symmetric numbers is longer than so much.
         longest = module.number("eps", 6e-5) / math.sqrt(skew.shape[0])
@@ -107,16 +111,16 @@ def _oft(module: Module, shared: Shared) -> Update:
     terms = None
     if module.is_on("use_cayley_neumann"):
         count = int(module.number("num_cayley_neumann_terms", 5))
-        if count < 3:
+        if not 3 <= count <= _MOST_TERMS:
             raise ValueError(
-                f"{module.owner}: num_cayley_neumann_terms={count} cannot be read, only 3 or more"
+                f"{module.owner}: num_cayley_neumann_terms={count} cannot be read, only 3 to {_MOST_TERMS}"
             )
         terms = max(3, count - 1)
-    return OFT(tensors={"skew": skew}, is_shared=module.is_on("block_share"), terms=terms)
+    return OFT(tensors={"skew": skew}, is_shared=is_shared, terms=terms)
 
 
 def _boft(module: Module, shared: Shared) -> Update:
-    R = module.take("boft_R", None, None, None, None)
+    R = module.take_butterfly("boft_R")
     return BOFT(tensors={"R": R, "v": module.take_vector("boft_s")})
 
 

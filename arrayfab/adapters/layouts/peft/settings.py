@@ -44,8 +44,9 @@ class Module(Parts):
     def number(self, name: str, default: float) -> float:
         """A setting that is a number."""
         value = self._config.get(name, default)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ValueError(f"{self.owner}: {name} must be a number, got {short(repr(value))}")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and abs(value) <= sys.float_info.max):
+            raise ValueError(f"{self.owner}: {name} must be a finite number, got {short(repr(value))}")
         return value
 
     def _setting(self, patterns_name: str, name: str) -> Any:

@@ -22,6 +22,8 @@ from arrayfab.adapters.layouts.parts import (
 )
 from arrayfab.adapters.layouts.peft.lokr import lokr_settings
 from arrayfab.adapters.updates import BOFT, IA3, OFT, Difference, DoRA, LoHa, LoKr, LoRA, Update, VeRA
+from arrayfab.io.configuration import short
+from arrayfab.io.reading import spelled
 
 _PREFIX = "base_model.model."
 
@@ -51,7 +53,7 @@ class _Writer:
         for name, other in settings.items():
             if other != value:
                 raise self.refusal(
-                    name, f"PEFT has one {what} for all modules, here {other}, of {first} {value}"
+                    name, f"PEFT has one {what} for all modules, here {other}, of {short(first)} {value}"
                 )
         return value
 
@@ -74,7 +76,9 @@ class _Writer:
 
     def _kind(self):
         if not self.adapter.updates:
-            raise ValueError(f"{self.path}: PEFT has no adapter without a module, got {self.adapter!r}")
+            raise ValueError(
+                f"{spelled(self.path)}: PEFT has no adapter without a module, got {self.adapter!r}"
+            )
         kinds = {name: _kind_of(update) for name, update in self.adapter.updates.items()}
         for name, kind in kinds.items():
             if kind is None:
@@ -93,7 +97,9 @@ class _Writer:
         for name, tensor in self.adapter.replaced.items():
             module, _, last = name.rpartition(".")
             if last not in ("weight", "bias"):
-                raise ValueError(f"{self.path}: PEFT cannot replace {name}, but weights and biases alone")
+                raise ValueError(
+                    f"{spelled(self.path)}: PEFT cannot replace {short(name)}, but weights and biases alone"
+                )
             has_biases |= module not in modules
             place = f"{module}.base_layer" if module in self.adapter.updates else module
             tensors[f"{_PREFIX}{place}.{last}"] = tensor
