@@ -1,10 +1,9 @@
-"""The command line: ``python -m arrayfab`` with ``list``, ``plan``, ``inspect``, ``bench`` or ``demo``."""
+"""The command line: ``python -m arrayfab`` with ``list``, ``plan``, ``inspect``, ``adapters`` and others."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -17,10 +16,7 @@ import numpy as np
 import arrayfab as af
 from arrayfab import _arrays
 from arrayfab.tables import printable, show
-
-_NAMESPACES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.numpy"}
-#: No whole number is larger.
-_LARGEST = 1 << 40
+from arrayfab.terminal import NAMESPACES, bar, imported, namespace, natural, positive
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -32,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     _open_streams()
     try:
         try:
-            arguments = _parser().parse_args(argv)
+            arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
             return arguments.run(arguments) or 0
         finally:
             _flush(sys.stdout)
@@ -67,23 +63,23 @@ def _flush(stream: TextIO) -> None:
         raise
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(argv: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m arrayfab", description=af.__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo", help="train a classifier of digits with fabricated matrices")
-    demo.add_argument("--namespace", choices=_NAMESPACES, default="numpy", help="whose arrays to use")
-    demo.add_argument("--iterations", type=_positive, default=100, help="L-BFGS iterations per variant")
-    demo.add_argument("--seed", type=_natural, default=0, help="of the split and the first numbers")
+    demo.add_argument("--namespace", choices=NAMESPACES, default="numpy", help="whose arrays to use")
+    demo.add_argument("--iterations", type=positive, default=100, help="L-BFGS iterations per variant")
+    demo.add_argument("--seed", type=natural, default=0, help="of the split and the first numbers")
     demo.add_argument(
         "--figure", type=Path, default=Path("demo-figure.png"), help="where to write the figure"
     )
     demo.set_defaults(run=_demo)
 
     table = commands.add_parser("list", help="show what every variant costs in every role")
-    table.add_argument("-n", type=_positive, default=1024, help="rows of the matrix")
-    table.add_argument("-D", type=_positive, default=1024, help="columns of the matrix")
-    table.add_argument("--rows", type=_positive, default=32, help="rows of the data")
+    table.add_argument("-n", type=positive, default=1024, help="rows of the matrix")
+    table.add_argument("-D", type=positive, default=1024, help="columns of the matrix")
+    table.add_argument("--rows", type=positive, default=32, help="rows of the data")
     table.set_defaults(run=_list)
 
     plan = commands.add_parser(
@@ -94,19 +90,19 @@ def _parser() -> argparse.ArgumentParser:
         "how near they come to it, the nearest first.",
         epilog="example: python -m arrayfab plan -n 1024 -D 512 --budget 20000",
     )
-    plan.add_argument("-n", type=_positive, help="rows of the matrix (left out: the target's, or 1024)")
-    plan.add_argument("-D", type=_positive, help="columns of the matrix (left out: the target's, or 1024)")
-    plan.add_argument("--budget", type=_positive, required=True, help="the most numbers to learn")
+    plan.add_argument("-n", type=positive, help="rows of the matrix (left out: the target's, or 1024)")
+    plan.add_argument("-D", type=positive, help="columns of the matrix (left out: the target's, or 1024)")
+    plan.add_argument("--budget", type=positive, required=True, help="the most numbers to learn")
     plan.add_argument(
         "--target",
         type=Path,
         metavar="FILE.npy",
         help="a matrix in NumPy's format that every variant is fitted to",
     )
-    plan.add_argument("--rows", type=_positive, default=32, help="rows of the data of a call")
+    plan.add_argument("--rows", type=positive, default=32, help="rows of the data of a call")
     plan.add_argument(
         "--each",
-        type=_positive,
+        type=positive,
         default=3,
         help="the most choices of hyper-parameters that a variant is shown with",
     )
@@ -114,45 +110,32 @@ def _parser() -> argparse.ArgumentParser:
     plan.set_defaults(run=_plan)
 
     speed = commands.add_parser("bench", help="time every variant on this machine, beside the full matrix")
-    speed.add_argument("-n", type=_positive, default=1024, help="rows of the matrix")
-    speed.add_argument("-D", type=_positive, default=1024, help="columns of the matrix")
-    speed.add_argument("--rows", type=_positive, default=32, help="rows of the data")
-    speed.add_argument("--namespace", choices=_NAMESPACES, default="numpy", help="whose arrays to use")
+    speed.add_argument("-n", type=positive, default=1024, help="rows of the matrix")
+    speed.add_argument("-D", type=positive, default=1024, help="columns of the matrix")
+    speed.add_argument("--rows", type=positive, default=32, help="rows of the data")
+    speed.add_argument("--namespace", choices=NAMESPACES, default="numpy", help="whose arrays to use")
     speed.set_defaults(run=_bench)
 
     inspection = commands.add_parser("inspect", help="show what is inside a checkpoint")
     inspection.add_argument("file", type=Path, metavar="FILE")
     inspection.set_defaults(run=_inspect)
+
+    adapters = commands.add_parser("adapters", help="inspect, merge, make and convert adapters of models")
+    if argv[:1] == ["adapters"]:  # other commands need not read what these do
+        from arrayfab.adapters.command import add_commands
+
+        add_commands(adapters)
     return parser
-
-
-def _natural(text: str, least: int = 0) -> int:
-    if not (text.isdecimal() and len(text) <= 40 and least <= int(text) <= _LARGEST):
-        raise argparse.ArgumentTypeError(
-            f"expected a whole number from {least} to {_LARGEST}, got {text[:40]!r}"
-        )
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    return _natural(text, least=1)
-
-
-def _import(name: str, hint: str):
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise ImportError(f"{name.partition('.')[0]} is not installed; {hint}") from None
 
 
 def _demo(arguments: argparse.Namespace) -> None:
     for name in ("sklearn", "scipy", "matplotlib", "rich"):
-        _import(name, "the demo needs: pip install 'arrayfab[demo]'")
-    xp = _arrays.namespace(_namespace(arguments.namespace))
+        imported(name, "the demo needs: pip install 'arrayfab[demo]'")
+    xp = _arrays.namespace(namespace(arguments.namespace))
     from arrayfab import demo
 
     data, outcomes, iterations = demo.digits(arguments.seed), [], arguments.iterations
-    with _bar(iterations * len(demo.VARIANTS)) as update:
+    with bar(iterations * len(demo.VARIANTS)) as update:
         for i, variant in enumerate(demo.VARIANTS):
             update(description=variant.name, completed=i * iterations)
             outcomes.append(
@@ -163,25 +146,6 @@ def _demo(arguments: argparse.Namespace) -> None:
         update(description="", completed=iterations * len(demo.VARIANTS))
     _print_outcomes(outcomes)
     _draw(partial(demo.figure, outcomes), arguments.figure)
-
-
-@contextlib.contextmanager
-def _bar(total: int | None = None):
-    """What moves a bar on standard error, drawn where that is a terminal and rich is installed."""
-    try:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-    except ImportError:
-        yield lambda **_: None
-        return
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield partial(progress.update, progress.add_task("", total=total))
-
-
-def _namespace(name: str):
-    return _import(_NAMESPACES[name], "choose another --namespace")
 
 
 def _print_outcomes(outcomes) -> None:
@@ -217,13 +181,13 @@ def _bench(arguments: argparse.Namespace) -> None:
 
     n, D, rows, name = arguments.n, arguments.D, arguments.rows, arguments.namespace
     title = f"n={n}, D={D}, {rows} rows in float32 on {name}: reconciliations beside that of the full matrix"
-    show(title, HEADER, bench(n, D, rows, _namespace(name)))
+    show(title, HEADER, bench(n, D, rows, namespace(name)))
 
 
 def _plan(arguments: argparse.Namespace) -> None:
     target = None if arguments.target is None else _matrix_in(arguments.target)
     n, D = (1024, 1024) if target is None else target.shape
-    with _bar() as update:
+    with bar() as update:
         plan = af.plan(
             arguments.n or n,
             arguments.D or D,

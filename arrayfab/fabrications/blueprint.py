@@ -32,7 +32,7 @@ class Blueprint:
         self.owner, self.frozen, self.structure = owner, frozen, structure
         self.streamed = {hole.name for hole in structure.leaves if isinstance(hole, Streamed)}
         self.handed_in = {name: held for name, held in frozen.items() if not isinstance(held, Frozen)}
-        self._programs: dict[Any, Program | Interpreted] = {}
+        self._programs: dict[Any, Program | str] = {}
         self.blocks: list[tuple[str, slice, tuple[int, int]]] = []
         self.size = 0
         for name, shape in learned.items():

@@ -105,10 +105,15 @@ class Butterfly(_Turning):
     ``i = 0, …, m-1``, ``Pᵢ`` sorts the halves of blocks in every run of ``b 2ⁱ`` into those at even and those
     at odd places. ``w`` holds all ``R``, factor by factor: ``l = m n b``. ``IA3() @ Base(W0) @ Butterfly()``
     is BOFT as PEFT has it, with ``boft_s`` and then ``boft_R`` for ``w``.
+
+    Where it ``is_riffled``, ``Pᵢ`` takes places by turns from both halves of the run, and the last factor
+    comes first: ``IA3() @ Butterfly(is_riffled=True) @ Base(W0)`` is BOFT as LyCORIS has it, with ``rescale``
+    and then ``2 oft_blocks`` for ``w``.
     """
 
     b: int = 2
     m: int = 2
+    is_riffled: bool = False
 
     def blocks(self, n, D):
         split_evenly(self, "b * 2**(m - 1)", n, "n", self.b << (self.m - 1))
@@ -121,11 +126,11 @@ class Butterfly(_Turning):
         factors: list[Structure] = []
         for i, stack in enumerate(R.values()):
             skew = 0.5 * stack + -0.5 * blocks_transposed(stack, k)
-            turn = BlockDiagonal(cayley(skew, k), k)
-            if i:
-                order = _evens_first(n, self.b << i, self.b // 2)
+            run, turn = self.b << i, BlockDiagonal(cayley(skew, k), k)
+            if self.is_riffled or i:
+                order = _dealt(n, run) if self.is_riffled else _evens_first(n, run, self.b // 2)
                 turn = chain(order.T, turn, order)
-            factors.append(turn)
+            factors.insert(0 if self.is_riffled else i, turn)
         return chain(*factors)
 
 
@@ -162,6 +167,11 @@ def cayley(A: Structure, k: int) -> Structure:
     """``(I + A)(I - A)⁻¹ = 2 (I - A)⁻¹ - I`` of each of the ``k`` blocks of a stack (A. Cayley, 1846)."""
     eye = identities(k, A.shape[1])
     return 2.0 * Inverses(eye + -1.0 * A, k) + -1.0 * eye
+
+
+def _dealt(n: int, run: int) -> Structure:
+    """Columns laid by turns on two piles, the halves of every run; as they are where it is odd."""
+    return _evens_first(n, run, 1) if run % 2 == 0 else Identity((n, n))
 
 
 def _evens_first(n: int, run: int, half: int) -> Structure:

@@ -18,7 +18,7 @@ from arrayfab.io.configuration import LARGEST, check_object, decode, parse, shor
 from arrayfab.io.entry import DTYPES, Entry, sha256, tile_digests
 from arrayfab.io.reading import open_regular, spelled
 from arrayfab.io.registry import CheckpointError, Registry
-from arrayfab.io.replacing import replace_file
+from arrayfab.io.replacing import replacing
 from arrayfab.io.tensors import import_safetensors
 
 VERSION = 1
@@ -69,7 +69,9 @@ def save(
     >>> loaded == role, w.shape
     (True, (6,))
     """
-    replace_file(path, content(entries, known))
+    written = content(entries, known)
+    with replacing(path) as file:
+        file.write(written)
 
 
 def content(entries: Mapping[str, tuple], known: Iterable[type] = ()) -> bytes:

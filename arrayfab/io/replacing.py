@@ -7,17 +7,21 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from arrayfab.io.reading import spelled
 
 
-def replace_file(path: str | bytes | os.PathLike, content: bytes) -> None:
-    """Write a file, or replace one, such that a kill at any moment leaves the old content or the new one.
+@contextlib.contextmanager
+def replacing(path: str | bytes | os.PathLike) -> Iterator[BinaryIO]:
+    """A file to write, which takes the place of the one at a path when the block has ended well.
 
-    The new content goes to a temporary file in the same directory, which is then given the name. A symbolic
-    link stays one, and what it points to is replaced; an existing file keeps its permissions. A process that
-    is killed may leave its temporary file behind, ``.arrayfab-….tmp``.
+    A kill at any moment leaves the old content or the new one. The new content goes to a temporary file in
+    the same directory, which is then given the name. A symbolic link stays one, and what it points to is
+    replaced; an existing file keeps its permissions. A process that is killed may leave its temporary file
+    behind, ``.arrayfab-….tmp``.
 
     Raises
     ------
@@ -34,7 +38,7 @@ def replace_file(path: str | bytes | os.PathLike, content: bytes) -> None:
         with os.fdopen(os.open(temporary, flags, 0o666), "wb") as file:
             if mode is not None:
                 os.chmod(temporary, mode)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)

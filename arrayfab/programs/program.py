@@ -20,12 +20,15 @@ from arrayfab.programs.tape import Line, Tape, spelled_tuple
 
 Rule = Callable[..., Any]
 
+#: What is known of a rule that is interpreted: that it was met, or that it cannot be written down.
+_MET, _FOR_EVER = "met", "for ever"
+
 
 class Interpreted:
-    """A rule that is asked anew in every call. It is settled where it cannot be written down."""
+    """A rule that is asked anew in every call."""
 
-    def __init__(self, rule: Rule, backend: Backend, is_settled: bool = False):
-        self._rule, self._backend, self.is_settled = rule, backend, is_settled
+    def __init__(self, rule: Rule, backend: Backend):
+        self._rule, self._backend = rule, backend
 
     def value(self, *arrays: Array) -> tuple[Array, ...]:
         return self._rule(self._backend, *arrays)
@@ -46,20 +49,21 @@ def programmed(
 
     The first time the rule is interpreted: what is met once does not earn back what writing it down takes.
     But where the number of rows is not exactly that of its regime, it might decide otherwise, and round
-    otherwise, than the program will. So it is for ever where ``write`` gives None. Where there are ``most``
-    programs, they are forgotten first.
+    otherwise, than the program will. It is interpreted for ever where ``write`` gives None. Where there are
+    ``most`` programs, they are forgotten first.
     """
     found = known.get(key)
-    if found is None and is_exact:
-        found = Interpreted(rule, backend)
-        if len(known) >= most:
-            known.clear()
-    elif found is None or (isinstance(found, Interpreted) and not found.is_settled):
-        found = write() or Interpreted(rule, backend, is_settled=True)
-    else:
+    if isinstance(found, Program):
         return found
-    known[key] = found
-    return found
+    if found is None and len(known) >= most:
+        known.clear()
+    # No rule is kept: it may hold what holds the programs.
+    if found is None and is_exact:
+        known[key] = _MET
+    elif found != _FOR_EVER:
+        known[key] = write() or _FOR_EVER
+    written = known[key]
+    return written if isinstance(written, Program) else Interpreted(rule, backend)
 
 
 def traced(
