@@ -20,6 +20,7 @@ class Target:
 
     def __init__(self, numbers: np.ndarray):
         self.numbers, self.shape = numbers, numbers.shape
+        self._svds: dict[tuple[int, int], Decomposition] = {}
         self._outer: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
 
     @cached_property
@@ -31,6 +32,12 @@ class Target:
         """The ``p q`` blocks, each as a row: that of ``A ⊗ B`` is ``vec(A) vec(B)ᵀ``."""
         n, D = self.shape
         return self.numbers.reshape(p, n // p, q, D // q).transpose(0, 2, 1, 3).reshape(p * q, -1)
+
+    def svd_of_blocks(self, p: int, q: int) -> Decomposition:
+        """That of the rearranged matrix."""
+        return remembered(
+            self._svds, (p, q), lambda: np.linalg.svd(self.rearranged(p, q), full_matrices=False)
+        )
 
     def outer(self, p: int, q: int) -> tuple[np.ndarray, np.ndarray]:
         """``a`` and ``b``, equally long, with the ``a bᵀ`` nearest to the rearranged matrix."""

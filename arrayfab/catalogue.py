@@ -26,6 +26,23 @@ VARIANTS = {
     "random matrix adaption": fab.RandomMatrixAdaption(),
     "hypernet": fab.Hypernet(),
     "random matrix hypernet": fab.RandomMatrixHypernet(),
+    "mirrored lphm": fab.MirroredLPHM(),
+    "loha": fab.LoHa(),
+    "cp": fab.CP(),
+    "tensor train": fab.TensorTrain(),
+    "randlora": fab.RandLoRA(),
+    "vb-lora": fab.VBLoRA(),
+    "block diagonal": fab.BlockDiagonal(),
+    "monarch": fab.Monarch(),
+    "toeplitz": fab.Toeplitz(),
+    "circulant": fab.Circulant(),
+    "fourierft": fab.FourierFT(),
+    "ia3": fab.IA3(),
+    "dora": fab.DoRA(inner=fab.LowRank()),
+    "cayley": fab.Cayley(),
+    "neumann": fab.Neumann(),
+    "butterfly": fab.Butterfly(),
+    "householder": fab.Householder(),
 }
 
 EXPANSIONS: dict[str, Expansion] = {

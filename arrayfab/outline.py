@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from arrayfab.fabrications import Scaled, SumOf, WithFrozen
+from arrayfab.fabrications import Base, ProductOf, Scaled, SumOf, WithFrozen
 from arrayfab.layer import Layer
 from arrayfab.plain import Pointwise
 from arrayfab.structures import Cost
@@ -174,6 +174,12 @@ def formula(value: Any) -> str:
     if isinstance(value, Scaled):
         inner = formula(value.inner)
         return f"{value.scale:g} * " + (f"({inner})" if isinstance(value.inner, SumOf) else inner)
+    if isinstance(value, ProductOf) and value.sizes is None:
+        return " @ ".join(
+            f"({formula(f)})" if isinstance(f, SumOf | Scaled) else formula(f) for f in value.factors
+        )
+    if isinstance(value, Base):
+        return "Base(…)"
     if isinstance(value, WithFrozen):
         return f"{formula(value.inner)}.with_frozen({', '.join(f'{name}=…' for name in value.arrays)})"
     if isinstance(value, tuple):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,17 +13,15 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab import fabrications as fab
 from arrayfab._arrays import Array
+from arrayfab.choices import attainable_rank, choices_within, is_quickly_fitted, unscaled
 from arrayfab.fabrications import Fabrication
 from arrayfab.fabrications.blueprint import as_size, blueprint
-from arrayfab.fabrications.sizes import divisors
 from arrayfab.fitting import Fit, fitter, on_host
 from arrayfab.tables import as_text
 
 HEADER = ("fabrication", "l", "multiplies / row", "frozen", "bytes / row", "rank", "error", "fit")
 
 _BYTES = 4  # of a float32
-_LEARNED_AT_MOST, _FROZEN_AT_MOST = 128, 1 << 24  # of a hypernet: more would take minutes to fit
-_DIVISORS_AT_MOST = 256  # of a size: all pairs of them are tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +117,7 @@ class Plan:
         canvas = Figure(figsize=(11, 4.5), layout="constrained")
         left, right = canvas.subplots(1, 2)
         for i, (name, lines) in enumerate(self._by_variant().items()):
-            learned, look = [line.l for line in lines], {"color": f"C{i % 10}", "marker": "os"[i // 10]}
+            learned, look = [line.l for line in lines], {"color": f"C{i % 10}", "marker": "os^"[i // 10]}
             heights = [line.rank if line.fit is None else line.fit.error for line in lines]
             left.scatter(learned, heights, **look)
             right.scatter(learned, [line.multiplies for line in lines], label=name, **look)
@@ -139,7 +136,7 @@ class Plan:
     def _by_variant(self) -> dict[str, list[Line]]:
         variants: dict[str, list[Line]] = {}
         for line in self.lines:
-            variants.setdefault(type(_unscaled(line.fabrication)).__name__, []).append(line)
+            variants.setdefault(type(unscaled(line.fabrication)).__name__, []).append(line)
         return variants
 
 
@@ -159,7 +156,8 @@ def plan(
     fits, its half, and so on; the block sizes ``p``, ``q`` that allow the highest rank of the matrix and then
     have the most learned numbers. Left out is what another variant does with fewer numbers: factors with more
     numbers than their product, and networks with more inputs than their rank. Hypernets have at most 128
-    learned numbers and about 2²⁴ frozen ones.
+    learned numbers and about 2²⁴ frozen ones. With a target, `LoHa`, `CP`, `RandLoRA` and rotations are left
+    out where their learned numbers times those of the matrix are more than 2²²: a fit would take minutes.
 
     Parameters
     ----------
@@ -206,7 +204,9 @@ def plan(
         _arrays.check_real_floating("plan", "target", target)
         _arrays.check_shape("plan", "target", target, (n, D))
     line_of = partial(_line, n=n, D=D, rows=rows) if target is None else _fitting(target, rows)
-    lines, choices = [], list(_choices(n, D, budget, each))
+    lines, choices = [], list(choices_within(n, D, budget, each))
+    if target is not None:
+        choices = [choice for choice in choices if is_quickly_fitted(choice, n, D)]
     for choice in choices:
         lines.append(line_of(choice))
         on_line(len(lines), len(choices))
@@ -254,81 +254,6 @@ def _line(fabrication: Fabrication, fitted: Fit | None = None, *, n: int, D: int
     )
 
 
-def attainable_rank(fabrication: Fabrication, n: int, D: int) -> int:
-    """The highest rank that any learned numbers can give, or for a masked matrix a bound of it."""
-    match _unscaled(fabrication):
-        case fab.Constant():
-            return 1
-        case fab.DuplicatedPadding(p=p, q=q):
-            return min(n // p, D // (q or p))
-        case fab.DuplicatedDiagonalPadding(p=p):
-            return p * min(n // p, D // p)
-        case fab.LowRank(r=r) | fab.RandomMatrixAdaption(r=r):
-            return min(r, n, D)
-        case fab.Hypercomplex() | fab.LPHM() | fab.DualLPHM() as product:
-            p, q, s, t = product._sizes(n, D)
-            r_second = getattr(product, "r", min(s, t))
-            r_first = r_second if isinstance(product, fab.DualLPHM) else min(p, q)
-            return min(p, q, r_first) * min(s, t, r_second)
-    return min(n, D)
-
-
-def _choices(n: int, D: int, budget: int, each: int) -> Iterator[Fabrication]:
-    """Every variant, with the hyper-parameters that a plan lists."""
-    yield from (fab.Constant(), fab.Eye())
-    if n * D <= budget:
-        yield from (fab.Full(), fab.Masked())
-    pairs = list(itertools.product(_some(divisors(n)), _some(divisors(D))))
-
-    def best(choices: Iterable[Fabrication]) -> list[Fabrication]:
-        # By their blocks: a formula at this shape is made for those that are listed.
-        sized = [(attainable_rank(c, n, D), sum(map(math.prod, c.blocks(n, D).values())), c) for c in choices]
-        fitting = [choice for choice in sized if choice[1] <= min(budget, n * D - 1)]
-        return [choice[2] for choice in sorted(fitting, key=lambda choice: choice[:2], reverse=True)[:each]]
-
-    yield from best(fab.DuplicatedPadding(p=p, q=q) for p, q in pairs)
-    yield from best(fab.DuplicatedDiagonalPadding(p=p) for p in _some(divisors(math.gcd(n, D))))
-    # A product of two factors of this rank has as many numbers as they have.
-    useful = n * D // (n + D)
-    yield from (fab.LowRank(r=r) for r in _halved(min(budget // (n + D), useful), each))
-    # With one block, or one number in every block, a Kronecker product is a multiple of a factor.
-    proper = [(p, q, n // p, D // q) for p, q in pairs if 1 < p * q < n * D]
-    yield from best(fab.Hypercomplex(p=p, q=q) for p, q, _, _ in proper)
-    yield from best(
-        fab.LPHM(p=p, q=q, r=r)
-        for p, q, s, t in proper
-        if (r := min((budget - p * q) // (s + t), s * t // (s + t))) > 0
-    )
-    yield from best(
-        fab.DualLPHM(p=p, q=q, r=r)
-        for p, q, s, t in proper
-        # With as many numbers for A as A has, an lphm does the same with fewer.
-        if (r := min(budget, p * q + s * t) // (p + q + s + t)) > 0 and r * (p + q) < p * q
-    )
-    yield from (fab.RandomMatrixAdaption(r=r) for r in _halved(min(budget - n, useful), each))
-    # The first layer's rank is that of w, and a layer between is twice as wide.
-    most = min(budget, _LEARNED_AT_MOST, _FROZEN_AT_MOST // (n * D))
-    yield from (fab.RandomMatrixHypernet(r=r, l=r, hidden_dim=2 * r) for r in _halved(most, each))
-    most = min(most, _FROZEN_AT_MOST // (2 * n * D))
-    yield from (fab.Hypernet(l=size, hidden_dim=2 * size) for size in _halved(most, each))
-
-
-def _halved(largest: int, each: int) -> list[int]:
-    """The largest rank, its half and so on, down to one."""
-    return [largest >> i for i in range(min(each, max(largest, 0).bit_length()))]
-
-
-def _some(found: list[int]) -> list[int]:
-    """All of them; where they are very many, some of them, evenly spread."""
-    if len(found) <= _DIVISORS_AT_MOST:
-        return found
-    return [found[i * (len(found) - 1) // (_DIVISORS_AT_MOST - 1)] for i in range(_DIVISORS_AT_MOST)]
-
-
-def _unscaled(fabrication: Fabrication) -> Fabrication:
-    return fabrication.inner if isinstance(fabrication, fab.Scaled) else fabrication
-
-
 def _spelled(fabrication: Fabrication) -> str:
     scale = f"{fabrication.scale:.3g} * " if isinstance(fabrication, fab.Scaled) else ""
-    return f"{scale}{_unscaled(fabrication)}"
+    return f"{scale}{unscaled(fabrication)}"

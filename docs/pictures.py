@@ -11,6 +11,7 @@ import numpy as np
 
 import arrayfab as fab
 from arrayfab import expansions as ex
+from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Frozen
 
 FOLDER = Path(__file__).parent / "pictures"
@@ -111,6 +112,46 @@ PICTURES: dict = EXPANSIONS | {
         ],
         cell=8,
     ),
+    "mirrored-lphm": Picture(
+        fab.MirroredLPHM(p=4, q=6, r=1), (8, 12), [["W", "= (", "P", "·", "Qt", ") ⊗", "B"]], tile=(2, 2)
+    ),
+    "loha": Picture(
+        fab.LoHa(r=1), (8, 12), [["W", "= (", "A1", "·", "B1", ")"], ["∘ (", "A2", "·", "B2", ")"]]
+    ),
+    "cp": Picture(
+        fab.CP(r=2, p=2, q=3), (8, 12), [["W", "= (", "A1", "⊙", "A2", ")"], ["· (", "B1", "⊙", "B2", ")ᵀ"]]
+    ),
+    "tensor-train": Picture(fab.TensorTrain(r=2), (8, 12), [["W", "←", "G0", "·", "G1"]], tile=(4, 4)),
+    "randlora": Picture(
+        fab.RandLoRA(r=2),
+        (8, 6),
+        [["W", "=", "B", "·", "diag Lambda"], ["· (", "A", "⊙", "Gamma", ")"]],
+        cell=9,
+    ),
+    "vb-lora": Picture(
+        fab.VBLoRA(r=1, h=5, b=2, k=2), (8, 12), [["W", "←", "logits_B", ",", "logits_A", ",", "bank"]]
+    ),
+    "block-diagonal": Picture(fab.BlockDiagonal(p=4), (8, 12), [["W", "←", "stack"]], tile=(2, 3)),
+    "monarch": Picture(fab.Monarch(p=2, q=3), (8, 12), [["W", "= P₁ ·", "L", "· P₂ ·", "R"]]),
+    "toeplitz": Picture(fab.Toeplitz(), (6, 9), [["W", "←", "w"]]),
+    "circulant": Picture(fab.Circulant(b=4), (8, 12), [["W", "←", "h"]], tile=(4, 4)),
+    "fourierft": Picture(fab.FourierFT(k=3), (12, 16), [["W", "←", "w"]], cell=9),
+    "ia3": Picture(fab.IA3(), (7, 7), [["W", "=", "diag v"]]),
+    "dora": Picture(
+        fab.DoRA(inner=fab.LowRank(r=1)),
+        (8, 12),
+        [["W", "=", "diag m", "· V,"], ["V ∝", "A", "·", "Bt"]],
+        cell=9,
+    ),
+    "cayley": Picture(fab.Cayley(p=2), (8, 8), [["W", "←", "skew"]], tile=(4, 4)),
+    "neumann": Picture(fab.Neumann(terms=1), (8, 8), [["W", "←", "skew"]]),
+    "butterfly": Picture(fab.Butterfly(b=2, m=2), (8, 8), [["W", "←", "R0", ",", "R1"]]),
+    "householder": Picture(fab.Householder(r=2), (8, 8), [["W", "← I,", "U"]]),
+    "base": Picture(
+        fab.Base(np.random.default_rng(3).integers(-4, 5, (8, 12)) * 1.0) + 0.5 * fab.LowRank(r=1),
+        (8, 12),
+        [["W", "=", "W0", "+ ½ ·", "A", "·", "Bt"]],
+    ),
     "sums": Picture(fab.Eye() + 0.25 * fab.LowRank(r=1), (8, 8), [["W", "= I + ¼ ·", "A", "·", "Bt"]]),
 }
 
@@ -122,6 +163,21 @@ LABELS = {
     "I p": "I",
     "block": "w",
     "mask": "mask",
+    "A1": "A₁",
+    "A2": "A₂",
+    "B1": "B₁",
+    "B2": "B₂",
+    "G0": "G₁",
+    "G1": "G₂",
+    "R0": "R₁",
+    "R1": "R₂",
+    "W0": "W₀",
+    "Lambda": "Λ",
+    "Gamma": "Γ",
+    "logits_B": "logits of B",
+    "logits_A": "of A",
+    "stack": "blocks",
+    "skew": "A",
 }
 
 
@@ -136,18 +192,12 @@ def panels(picture):
     fabrication, (n, D) = picture.fabrication, picture.shape
     w = numbers(fabrication.num_parameters(n, D))
     made = {"W": (fabrication.fabricate(w, n, D).to_dense(), "")}
-    terms = [
-        term.inner if isinstance(term, fab.fabrications.Scaled) else term for term in _terms(fabrication)
-    ]
-    start = 0
-    for term in terms:
-        for name, shape in term.blocks(n, D).items():
-            stop = start + int(np.prod(shape))
-            made[name if name != "W" else "W'"] = (np.atleast_2d(w[start:stop].reshape(shape)), "learned")
-            start = stop
-        if isinstance(term, fab.Seeded):
-            for name, law in term.frozen(n, D).items():
-                made[name] = (Frozen(term.seed, name, law).draw(), "frozen")
+    plan = blueprint(fabrication, n, D)
+    for name, run, shape in plan.blocks:
+        bare = name.rpartition(".")[2]
+        made[bare if bare != "W" else "W'"] = (w[run].reshape(shape), "learned")
+    for name, held in plan.frozen.items():
+        made[name.rpartition(".")[2]] = (held.draw() if isinstance(held, Frozen) else held, "frozen")
     for name, (values, kind) in list(made.items()):
         made |= {f"{name}.T": (values.T, kind), f"diag {name}": (np.diag(values[0]), kind)}
     made |= {"1": (np.ones((n, D)), ""), "w": made.get("w", (w[None], "learned"))}
@@ -159,10 +209,6 @@ def panels(picture):
     if isinstance(fabrication, fab.Hypernet | fab.RandomMatrixHypernet):
         made["h"] = (_hidden({name: values for name, (values, _) in made.items()}), "")
     return made
-
-
-def _terms(fabrication):
-    return fabrication.terms if isinstance(fabrication, fab.fabrications.SumOf) else [fabrication]
 
 
 def _hidden(m):

@@ -16,7 +16,7 @@ FILES = {
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in FILES.items()}
 
 #: Optional libraries stand behind these modules, which are read when someone asks for them.
-LATER = {"arrayfab", "arrayfab.__main__", "arrayfab._arrays", "arrayfab.fitting", "arrayfab.interop.torch"}
+LATER = {"arrayfab", "arrayfab.__main__", "arrayfab._arrays", "arrayfab.nearest", "arrayfab.interop.torch"}
 
 
 def imported(node):

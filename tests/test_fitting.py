@@ -13,7 +13,8 @@ from scipy.optimize import least_squares, minimize
 import arrayfab as af
 from arrayfab.approximation import Target
 from arrayfab.fabrications.blueprint import blueprint
-from arrayfab.fitting import _reduced, fit
+from arrayfab.fitting import fit
+from arrayfab.nearest import _reduced
 
 N, D = 12, 18
 LINEAR = [
@@ -24,6 +25,10 @@ LINEAR = [
     -0.5 * af.DuplicatedPadding(p=3, q=2),
     af.Eye() + af.DuplicatedPadding(p=2, q=3),
     af.DuplicatedPadding(p=2, q=3) + 2.0 * af.DuplicatedDiagonalPadding(p=3),
+    af.BlockDiagonal(p=3),
+    af.Toeplitz(),
+    af.Circulant(b=3),
+    af.FourierFT(k=5),
 ]
 BILINEAR = [
     af.LowRank(r=3),
@@ -32,13 +37,18 @@ BILINEAR = [
     af.DualLPHM(p=4, q=3, r=2),
     af.RandomMatrixAdaption(r=4),
     -0.5 * af.LPHM(p=2, q=3, r=2),
+    af.MirroredLPHM(p=4, q=3, r=2),
+    af.TensorTrain(r=2),
+    af.Monarch(),
+    af.Hypercomplex(p=3, q=2) + af.Hypercomplex(p=3, q=2),
+    af.Eye() + af.LowRank(r=2),
 ]
 NETWORKS = [
     af.Hypernet(l=4, hidden_dim=8),
     af.RandomMatrixHypernet(r=4, l=4, hidden_dim=8),
     0.1 * af.RandomMatrixHypernet(r=4, l=4, hidden_dim=8),
 ]
-WITHOUT_A_FORM = [af.Eye() + af.LowRank(r=2)]
+WITHOUT_A_FORM = [af.LowRank(r=1) + af.Full()]
 
 
 def noise(*shape, seed=0):
@@ -156,13 +166,13 @@ def test_a_network_of_one_number_is_fitted():
     assert fit(fabrication, target).error < 1e-6 * np.linalg.norm(target)
 
 
-@pytest.mark.parametrize("fabrication", [*LINEAR[:5], *BILINEAR, 0.0 * af.Full(), af.Eye()], ids=str)
+@pytest.mark.parametrize("fabrication", [*LINEAR[:5], *BILINEAR[:-1], 0.0 * af.Full(), af.Eye()], ids=str)
 def test_zeros_are_fitted_without_a_warning(fabrication):
     found = fit(fabrication, np.zeros((N, D)))
     assert found.error == (0.0 if fabrication != af.Eye() else pytest.approx(np.sqrt(12)))
 
 
-SADDLES = [af.LowRank(r=15), *BILINEAR, af.Hypercomplex(p=3, q=2), 2.0 * af.LowRank(r=2)]
+SADDLES = [af.LowRank(r=15), *BILINEAR[:-2], af.Hypercomplex(p=3, q=2), 2.0 * af.LowRank(r=2)]
 
 
 @pytest.mark.parametrize("fabrication", SADDLES, ids=str)
@@ -208,7 +218,7 @@ def test_a_size_that_does_not_fit_is_named_where_there_is_a_closed_form():
     assert_refused(lambda: fit(af.DuplicatedPadding(p=5), np.ones((8, 8))), "p=5 does not divide n=8")
 
 
-@pytest.mark.parametrize("formula", ["af.Hypernet(l=2)", "af.Eye() + af.Full()"])
+@pytest.mark.parametrize("formula", ["af.Hypernet(l=2)", "af.Full() + af.Full()"])
 def test_without_scipy_closed_forms_work_and_the_rest_says_what_is_missing(formula):
     script = f"""
 import sys
@@ -216,7 +226,8 @@ sys.modules["scipy"] = None
 import numpy as np, arrayfab as af
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.approximation import Target
-from arrayfab.fitting import _reduced, fit
+from arrayfab.fitting import fit
+from arrayfab.nearest import _reduced
 fit(af.LPHM(p=2, q=2), np.ones((4, 4)))
 try:
     fit({formula}, np.ones((4, 4)))

@@ -1,5 +1,6 @@
 """Every built-in fabrication, expansion, role and structured matrix obeys every law of `arrayfab.testing`."""
 
+import numpy as np
 import pytest
 from own_expansions import Angles, Halves, Powers, Standardized, Waves
 
@@ -7,23 +8,33 @@ import arrayfab as af
 from arrayfab.catalogue import EXPANSIONS, VARIANTS
 from arrayfab.interdependences import CuboidInterdependence, Interdependent
 from arrayfab.structures import (
+    BlockDiagonal,
+    BlockProduct,
+    Circulant,
     Constant,
     Dense,
     Diagonal,
     Identity,
+    Inverses,
+    LargestSoftmax,
+    Operator,
     Sigmoid,
     Streamed,
+    blocks_transposed,
     hadamard,
+    identities,
     kron,
     reshaped,
     side_by_side,
 )
+from arrayfab.structures.actions import Skew
 from arrayfab.testing import checks, parametrize_with_checks
 
 SMALL = {"hypernet": af.Hypernet(l=3, hidden_dim=4), "random matrix hypernet": af.RandomMatrixHypernet(l=3)}
 FORMED = (af.Full, af.Masked, af.Hypernet, af.RandomMatrixHypernet)
+EVERY = [SMALL.get(name, variant) for name, variant in VARIANTS.items()]
 FABRICATIONS = [
-    *(SMALL.get(name, variant) for name, variant in VARIANTS.items()),
+    *EVERY[:13],
     af.Hypercomplex(p=2, q=1),
     af.DualLPHM(p=1, q=3, r=1),
     af.Eye() + 0.5 * af.LowRank(r=1),
@@ -43,6 +54,36 @@ def test_fabrications(check):
     FULL, namespaces=["numpy"], exempt={"no_dense_allocation": "it forms its matrix to apply it"}
 )
 def test_fabrications_that_form_their_matrix(check):
+    check()
+
+
+W0 = np.random.default_rng(0).standard_normal((4, 6))
+FAMILIES = [
+    *EVERY[13:],
+    af.Cayley(p=2, is_shared=True),
+    af.TensorTrain(r=2, cores=3),
+    af.Base(W0) + 0.5 * af.LowRank(r=1),
+    af.IA3() @ af.Base(W0) @ af.Householder(),
+]
+FORMING = [
+    af.FourierFT(),
+    af.DoRA(inner=af.LowRank()),
+    af.DoRA(inner=af.Base(W0) + af.LowRank(), per="column"),
+]
+
+
+@parametrize_with_checks([f for f in FAMILIES if f not in FORMING], namespaces=["numpy"], max_examples=3)
+def test_families(check):
+    check()
+
+
+@parametrize_with_checks(
+    FORMING,
+    namespaces=["numpy"],
+    max_examples=3,
+    exempt={"no_dense_allocation": "it forms its matrix to apply it"},
+)
+def test_families_that_form_their_matrix(check):
     check()
 
 
@@ -70,7 +111,7 @@ def fitting(make):
     return role
 
 
-ROLES = [role for fabrication in FABRICATIONS[:13] for role in roles_of(fabrication)]
+ROLES = [role for fabrication in EVERY[:13] for role in roles_of(fabrication)]
 MODEL = af.Sequential([af.Reconciliation(fabrication=af.LowRank(r=1), n=2, D=3), af.Pointwise("tanh")])
 
 
@@ -124,11 +165,28 @@ MATRICES = [
     A @ Streamed("F", (3, 2)),
     hadamard(A, Streamed("F", (2, 3))),
     reshaped(v @ Streamed("F", (6, 2)).T, (3, 2)),
+    BlockDiagonal(B, 3),
+    BlockProduct(Dense("S", (6, 3)), Dense("T", (6, 2)), 2),
+    blocks_transposed(Dense("S", (6, 2)), 3),
+    Circulant(Dense("H", (2, 3)), 1, 2),
+    Operator(Skew(3)),
 ]
+# What has no degree, with numbers for which it has a value.
+CURVED = [Inverses(identities(2, 2) + Dense("S", (4, 2)), 2), LargestSoftmax(Dense("Z", (2, 4)), 2)]
 
 
 @parametrize_with_checks(MATRICES, namespaces=["numpy"])
 def test_matrices(check):
+    check()
+
+
+@parametrize_with_checks(
+    CURVED,
+    namespaces=["numpy"],
+    max_examples=5,
+    exempt={"costs_count_multiplications": "those of its identities are of constants"},
+)
+def test_curved_matrices(check):
     check()
 
 

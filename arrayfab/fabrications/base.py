@@ -55,6 +55,8 @@ class Fabrication:
         """
         return self
 
+    #: Whether the matrix is always square, with as many rows as columns.
+    is_square: ClassVar[bool] = False
     #: Whether arrays were handed in to it: plans for it are then freed with it.
     holds_arrays: ClassVar[bool] = False
 
@@ -162,15 +164,15 @@ class Fabrication:
             ``x Wᵀ``, ``1 / n`` that of ``x W``. Left out, it is ``1 / max(n, D)``, or, where no scale
             of ``w`` gives that, the numbers in ``w`` have the variance ``1 / l``.
         zero : bool
-            Zero the block that makes ``W`` zero; the other blocks stay random, so that training can
-            start.
+            Start from where nothing has been learned yet, see `at_rest`; the other blocks stay random, so
+            that training can start.
         xp, dtype, device
             Where the numbers shall live: NumPy, its default dtype and device if left out.
 
         Raises
         ------
         ValueError
-            If no scale of ``w`` gives that variance, or no block can be zeroed.
+            If no scale of ``w`` gives that variance, or there is no such start.
         """
         plan = blueprint(self, n, D)
         if variance is None and not plan.reaches(1.0 / max(n, D)):
@@ -180,11 +182,21 @@ class Fabrication:
         xp = _arrays.namespace(xp)
         w = scale * np.random.default_rng(rng).standard_normal(plan.size)
         if zero:
-            w[plan.zeroing()] = 0.0
+            w = self.at_rest(n, D, w)
         dtype = xp.zeros((), device=device).dtype if dtype is None else dtype
         if not xp.isdtype(xp.zeros((), dtype=dtype).dtype, "real floating"):
             raise TypeError(f"{self}: dtype must be a real floating one, got {dtype}")
         return _arrays.from_host(w, xp, dtype, device)
+
+    def at_rest(self, n: int, D: int, w: np.ndarray) -> np.ndarray:
+        """Learned numbers on the host, changed so that ``W`` is as if nothing had been learned.
+
+        That is zero, or the identity for a variant that something else is multiplied by, or what a frozen
+        matrix gives without the rest. A variant that is not at rest where one block is zero overrides it.
+        """
+        w = w.copy()
+        w[blueprint(self, n, D).zeroing()] = 0.0
+        return w
 
     def with_frozen(self, **arrays: Array) -> Fabrication:
         """The same formula with frozen blocks handed in as arrays, in place of the seed's.
@@ -213,6 +225,9 @@ class Fabrication:
     def __sub__(self, other: Fabrication) -> Fabrication:
         return self + -other if isinstance(other, Fabrication) else NotImplemented
 
+    def __matmul__(self, other: Fabrication) -> Fabrication:
+        return _BUILDERS["product"](self, other) if isinstance(other, Fabrication) else NotImplemented
+
     def __mul__(self, scale: float) -> Fabrication:
         return _BUILDERS["multiple"](self, float(scale)) if isinstance(scale, Real) else NotImplemented
 
@@ -230,6 +245,8 @@ class Fabrication:
 
         What composes fabrications overrides it; a variant gives `blocks` and `matrix`.
         """
+        if self.is_square and n != D:
+            raise ValueError(f"{self}: the matrix must be square, got n={n} and D={D}")
         learned = {name: self._as_matrix(name, shape) for name, shape in self.blocks(n, D).items()}
         frozen, holes = self._frozen_parts(n, D, prefix)
         if both := learned.keys() & holes.keys():

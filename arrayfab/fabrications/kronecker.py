@@ -1,5 +1,9 @@
 """Fabrications by the Kronecker product.
 
+They are the four forms of LoKr: both factors full (`Hypercomplex`), the second one of low rank (`LPHM`), the
+first one (`MirroredLPHM`), or both (`DualLPHM`). ``w`` holds ``lokr_w1`` or the two factors of it, then
+``lokr_w2`` or the two of that.
+
 In all of them ``p`` and ``q`` left out mean the factor nearest below ``√n`` and ``√D``, and in a role with an
 expansion its own outer factor in place of that of ``√D``. ``arrangement="reshaped"`` lays the products of all
 entries out as tinybig's code does: the outer product of the factors as flat vectors, row by row as ``n × D``.
@@ -76,6 +80,23 @@ class LPHM(_ByKronecker):
 
     def matrix(self, n, D, A, S, Tt):
         return self._product(n, D, A, S @ Tt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MirroredLPHM(_ByKronecker):
+    """``W = (P Qᵀ) ⊗ B``, of which the first factor has rank ``r``; ``l = r (p + q) + n D / (p q)``.
+
+    ``w`` holds ``P``, ``Qᵀ``, then ``B``.
+    """
+
+    r: int = 2
+
+    def blocks(self, n, D):
+        p, q, s, t = self._sizes(n, D)
+        return {"P": (p, self.r), "Qt": (self.r, q), "B": (s, t)}
+
+    def matrix(self, n, D, P, Qt, B):
+        return self._product(n, D, P @ Qt, B)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import arrayfab
 from arrayfab._arrays import Array
-from arrayfab.fabrications import Scaled, SumOf, WithFrozen
+from arrayfab.fabrications import ProductOf, Scaled, SumOf, WithFrozen
 from arrayfab.layer import Layer
 from arrayfab.matrix import StructuredMatrix
 
@@ -140,6 +140,10 @@ def _unflatten(form, leaves):
 
 _PUBLIC = [getattr(arrayfab, name) for name in arrayfab.__all__]
 register(
-    *(each for each in _PUBLIC if isinstance(each, type) and is_dataclass(each)), Scaled, SumOf, WithFrozen
+    *(each for each in _PUBLIC if isinstance(each, type) and is_dataclass(each)),
+    Scaled,
+    SumOf,
+    ProductOf,
+    WithFrozen,
 )
 jax.tree_util.register_pytree_node(StructuredMatrix, _flatten, _unflatten)

@@ -1,7 +1,8 @@
 """Configurations as JSON: a dataclass is an object of its fields, with its registered name as ``"class"``.
 
-``class`` is a keyword of Python, so that no field can be called so. Arrays handed in by `with_frozen` are not
-part of the text: the JSON names their blocks, and the arrays lie beside it, by `path`.
+``class`` is a keyword of Python, so that no field can be called so. Arrays that were handed in are not in
+the text: the JSON names their blocks, and the arrays lie beside it, by `path`. A field that is an array is a
+block by its own name.
 """
 
 from __future__ import annotations
@@ -63,13 +64,19 @@ def encode(value: Any, registry: Registry, arrays: dict[str, Array], at: str = "
     made: dict[str, Any] = {"class": registry.name_of(cls)}
     for field, hint in _hints(cls).items():
         held = getattr(value, field)
-        if _origin(hint) is Mapping:
-            for block, array in held.items():
-                _add(arrays, path(at, block), array)
-            made[field] = sorted(held)
-        else:
+        blocks = {field: held} if hint is Array else held if _origin(hint) is Mapping else None
+        if blocks is None:
             made[field] = encode(held, registry, arrays, path(at, field), depth + 1)
+        else:
+            made[field] = _added(arrays, at, blocks)
     return made
+
+
+def _added(arrays, at, blocks):
+    """The names of blocks, whose arrays are added to the others."""
+    for block, array in blocks.items():
+        _add(arrays, path(at, block), array)
+    return sorted(blocks)
 
 
 def _add(arrays, name, array):
@@ -103,6 +110,10 @@ def decode(value: Any, registry: Registry, take: Take, at: str = "", depth: int 
         )
 
     def field(name):
+        if hints[name] is Array:
+            if value[name] != [name]:
+                raise CheckpointError(f"{path(at, name)}: expected [{name!r}], got {short(value[name])}")
+            return _blocks(value[name], take, at, path(at, name))[name]
         if _origin(hints[name]) is Mapping:
             return _blocks(value[name], take, at, path(at, name))
         return _value(value[name], hints[name], name, registry, take, path(at, name), depth)

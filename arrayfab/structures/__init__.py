@@ -7,7 +7,15 @@ A formula is spelled with ``A @ B``, ``A + B``, ``2.0 * A``, ``A.T``, `kron`, `D
 
 from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.beside import SideBySide, side_by_side
+from arrayfab.structures.blocks import (
+    BlockDiagonal,
+    BlockProduct,
+    Inverses,
+    blocks_transposed,
+    identities,
+)
 from arrayfab.structures.chain import Chain, chain
+from arrayfab.structures.circulant import Circulant
 from arrayfab.structures.correlation import Correlated
 from arrayfab.structures.elementwise import Basis, Map, Sigmoid
 from arrayfab.structures.entrywise import LowRankHadamard
@@ -23,7 +31,7 @@ from arrayfab.structures.normalization import Centred, centred, normalized, row_
 from arrayfab.structures.numbers import Cotangents, Numbers
 from arrayfab.structures.operators import Operator, SquareAction
 from arrayfab.structures.pairwise import Pairwise
-from arrayfab.structures.softmax import LogSoftmax
+from arrayfab.structures.softmax import LargestSoftmax, LogSoftmax
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
 from arrayfab.structures.sums import EveryRow, Sum, add
 from arrayfab.structures.toeplitz import Toeplitz
@@ -31,8 +39,11 @@ from arrayfab.structures.unit import UnitRows
 
 __all__ = [
     "Basis",
+    "BlockDiagonal",
+    "BlockProduct",
     "Centred",
     "Chain",
+    "Circulant",
     "Constant",
     "Correlated",
     "Cost",
@@ -46,7 +57,9 @@ __all__ = [
     "Groupwise",
     "Hadamard",
     "Identity",
+    "Inverses",
     "Kronecker",
+    "LargestSoftmax",
     "Let",
     "LogSoftmax",
     "LowRankHadamard",
@@ -69,10 +82,12 @@ __all__ = [
     "Toeplitz",
     "UnitRows",
     "add",
+    "blocks_transposed",
     "centred",
     "chain",
     "face",
     "hadamard",
+    "identities",
     "khatri_rao",
     "kron",
     "let",

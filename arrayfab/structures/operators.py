@@ -13,7 +13,10 @@ from arrayfab.structures.base import Cost, Structure
 
 
 class Action(Protocol):
-    """What a matrix ``M ∈ R^{n×D}`` does. It is hashable."""
+    """What a matrix ``M ∈ R^{n×D}`` does. It is hashable.
+
+    One whose numbers are no whole ones, halves or quarters says so: its ``has_short_coefficients`` is False.
+    """
 
     @property
     def sizes(self) -> tuple[int, int]:

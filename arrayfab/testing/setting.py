@@ -64,7 +64,10 @@ class Setting:
             np.full(shape, trial.largest(name, self.case, data if name in trial.linear else learned))
             for name, shape in trial.shapes.items()
         ]
-        bound = largest(trial.vjp, arrays, cotangent * float(self.case.largest))
+        try:
+            bound = largest(trial.vjp, arrays, cotangent * float(self.case.largest))
+        except np.linalg.LinAlgError:  # for any signs, a matrix may have no inverse
+            bound = 0.0
         if self.case.is_whole:
             return bound
         # Signs matter to what is no polynomial: a difference that is divided by may be small.

@@ -65,7 +65,7 @@ def cases(subject: Any, namespace: str = "numpy") -> st.SearchStrategy[Case]:
         rows, lead = st.just(2), st.sampled_from([(), (2,)])
         columns = columns[:2][-1:]
     # The values of a function that is no polynomial soon leave all bounds.
-    is_whole = is_polynomial(subject, Case(n=fit[0][0], D=fit[0][1], m=columns[0]))
+    is_whole = is_polynomial(subject, Case(n=fit[-1][0], D=fit[-1][1], m=columns[0]))
     known = [(1, "float64"), (2, "float32"), (1, "float16")] + [(_LARGE, "float64")] * is_whole
     numbers = [(spread, dtype) for spread, dtype in known if dtype in spaces.get(namespace).dtypes]
 
@@ -132,9 +132,16 @@ def _factors(size):
 @st.composite
 def fabrications(draw, n: int | None = None, D: int | None = None) -> Fabrication:
     """Built-in fabrications with hyper-parameters that fit some shape, or ``n × D`` where it is given."""
-    kind = draw(st.sampled_from([type(variant) for variant in VARIANTS.values()]))
+    kinds = [type(variant) for variant in VARIANTS.values() if n == D or not variant.is_square]
+    kind = draw(st.sampled_from(kinds))
     p, q = (st.sampled_from(_factors(size)) if size else st.integers(1, 3) for size in (n, D))
+    both = st.sampled_from(_factors(math.gcd(n or 6, D or 6)))
     hyper = {
+        "b": both,
+        "p": both,
+        "k": st.just(1),
+        "m": st.just(1),
+        "inner": st.just(fab.LowRank(r=1)),
         "r": st.integers(1, 3),
         "l": st.integers(1, 4),
         "hidden_dim": st.integers(1, 4),
@@ -144,9 +151,7 @@ def fabrications(draw, n: int | None = None, D: int | None = None) -> Fabricatio
     chosen = {name: draw(strategy) for name, strategy in hyper.items() if name in kind.__dataclass_fields__}
     if kind is fab.Masked:
         chosen["p"] = draw(st.sampled_from([0.5, 0.0, 1.0]))
-    elif kind is fab.DuplicatedDiagonalPadding:
-        chosen["p"] = draw(st.sampled_from(_factors(math.gcd(n or 6, D or 6))))
-    elif "p" in kind.__dataclass_fields__:
+    elif "q" in kind.__dataclass_fields__:
         chosen |= {"p": draw(p), "q": draw(q)}
     return kind(**chosen)
 

@@ -17,7 +17,7 @@ from arrayfab.fabrications import Fabrication, Hypercomplex, LowRank
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Frozen
 from arrayfab.roles import ParameterizedInterdependence, Reconciliation, Role, formula_of
-from arrayfab.structures import Constant, Cotangents, Dense, Identity, Map, Numbers, Structure
+from arrayfab.structures import Constant, Cotangents, Dense, Identity, Map, Numbers, Operator, Structure
 from arrayfab.structures.numbers import prime
 from arrayfab.testing import layers
 from arrayfab.testing.cases import Case
@@ -88,6 +88,7 @@ def within(domain: tuple[float, float], numbers: np.ndarray, case: Case) -> np.n
 
 def trials(subject: Any, case: Case) -> dict[str, Trial]:
     """What is under test for a subject, by name."""
+    subject = at_home(subject, case)
     if isinstance(subject, Fabrication):
         roles = {
             "x @ W": ParameterizedInterdependence(fabrication=subject, m=case.n, m_prime=case.D),
@@ -103,18 +104,30 @@ def trials(subject: Any, case: Case) -> dict[str, Trial]:
 
 
 def whole(subject: Any, case: Case) -> Any:
-    """The subject with whole numbers in place of its frozen Gaussian ones, so that arithmetic is exact."""
+    """The subject with whole numbers in place of all that is frozen, so that arithmetic is exact."""
+    return _refrozen(subject, case, lambda name, held: case.numbers(name, held.shape))
+
+
+def at_home(subject: Any, case: Case) -> Any:
+    """The subject with what was handed in to it as arrays of the case's namespace and dtype."""
+    if not getattr(subject, "holds_arrays", False):
+        return subject
+    return _refrozen(
+        subject, case, lambda _, held: None if isinstance(held, Frozen) else _arrays.to_host(held)
+    )
+
+
+def _refrozen(subject, case, numbers_of):
+    """The subject with other numbers in frozen blocks, where there are some for them."""
     if isinstance(subject, Fabrication):
         frozen = blueprint(subject, case.n, case.D).frozen
-        arrays = {
-            name: case.asarray(case.numbers(name, matrix.shape))
-            for name, matrix in frozen.items()
-            if isinstance(matrix, Frozen)
-        }
+        made = {name: numbers_of(name, held) for name, held in frozen.items()}
+        arrays = {name: case.asarray(numbers) for name, numbers in made.items() if numbers is not None}
         return subject.with_frozen(**arrays) if arrays else subject
     if isinstance(subject, Role):
         n, D = subject.matrix_shape
-        return replace(subject, fabrication=whole(subject.fabrication, replace(case, n=n, D=D)))  # type: ignore[type-var]
+        inner = _refrozen(subject.fabrication, replace(case, n=n, D=D), numbers_of)
+        return replace(subject, fabrication=inner)  # type: ignore[type-var]
     return subject
 
 
@@ -146,6 +159,8 @@ def is_exact(subject: Any, case: Case) -> bool:
 def _is_short(structure):
     values = [getattr(structure, name) for name in ("scale", "value") if hasattr(structure, name)]
     if isinstance(structure, Identity | Constant) and not all(float(v * 16).is_integer() for v in values):
+        return False
+    if isinstance(structure, Operator) and not getattr(structure.action, "has_short_coefficients", True):
         return False
     if isinstance(structure, Map) and not getattr(structure.basis, "has_short_coefficients", False):
         return False

@@ -16,7 +16,7 @@ from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.formulated import formula_of_data
 from arrayfab.frozen import cache
 from arrayfab.io import load, save
-from arrayfab.roles import formula_of
+from arrayfab.roles import Role, formula_of
 from arrayfab.ruled import programs_of
 from arrayfab.testing.cases import Case
 from arrayfab.testing.interpreters import blocks_elsewhere
@@ -34,13 +34,13 @@ def equal_configurations_agree(subject: Any, case: Case) -> None:
 
 @law("fabrication", "expansion", "role", is_core=False)
 def survives_pickling(subject: Any, case: Case) -> None:
-    """A pickled copy is equal to its original and gives the same numbers."""
-    _agree(subject, pickle.loads(pickle.dumps(subject)), case)
+    """A pickled copy is equal to its original, unless it has copies of arrays, and gives the same numbers."""
+    _agree(subject, pickle.loads(pickle.dumps(subject)), case, copies=True)
 
 
 @law("fabrication", "expansion", "role", is_core=False, needs="safetensors")
 def survives_saving(subject: Any, case: Case) -> None:
-    """What is saved and loaded again is equal to its original, bit by bit, and gives the same numbers."""
+    """What is saved and loaded again is as equal to its original as a copy is, and gives the same numbers."""
     shape = (case.n, case.D) if isinstance(subject, Fabrication) else ()
     w = np.random.default_rng(case.seed).standard_normal((*case.batch, subject.num_parameters(*shape)))
     w, known = case.asarray(w), set(_classes(subject))
@@ -51,7 +51,7 @@ def survives_saving(subject: Any, case: Case) -> None:
     before, after = _arrays.to_host(w), _arrays.to_host(again)
     if (before.dtype, before.shape, before.tobytes()) != (after.dtype, after.shape, after.tobytes()):
         raise LawBroken(f"w: expected {short(before)} again\nreceived {short(after)}")
-    _agree(subject, twin, case)
+    _agree(subject, twin, case, copies=True)
 
 
 def _classes(value):
@@ -63,8 +63,10 @@ def _classes(value):
         yield from _classes(item)
 
 
-def _agree(subject, twin, case):
-    if twin != subject or hash(twin) != hash(subject):
+def _agree(subject, twin, case, copies=False):
+    # Fabrications with arrays handed in are equal where these are the very same ones.
+    is_other = copies and isinstance(subject, Fabrication | Role) and subject.holds_arrays
+    if not is_other and (twin != subject or hash(twin) != hash(subject)):
         raise LawBroken(f"expected an equal configuration with an equal hash, received {twin}")
     first, second = (_values_read_anew(each, case) for each in (subject, twin))
     for name in first:
