@@ -157,7 +157,7 @@ def shapes_of(fabrication):
     return [(8, 8)] if fabrication.is_square else [(8, 12), (8, 6)]
 
 
-@pytest.mark.parametrize(("fabrication", "dense"), FAMILIES, ids=str)
+@pytest.mark.parametrize(("fabrication", "dense"), FAMILIES, ids=[str(each) for each, _ in FAMILIES])
 def test_a_family_is_its_formula(fabrication, dense):
     for n, D in shapes_of(fabrication)[: 1 if isinstance(fabrication, af.TensorTrain) else 2]:
         w = np.random.default_rng(n * D).standard_normal(fabrication.num_parameters(n, D))
