@@ -1,4 +1,4 @@
-"""The suite on the lowest versions that pyproject.toml allows and on the newest, each in an environment of its own.
+"""The suite on the lowest versions that pyproject.toml allows and on the newest, in environments of their own.
 
 ``make versions`` tries all of them, ``make versions VERSIONS="lowest-3.11 newest-3.13"`` some; with
 ``TESTS="tests/test_roles.py"`` not the whole suite. It prints the table of docs/versions.md.
@@ -15,8 +15,8 @@ FOLDER = ROOT / "build" / "versions"
 ALL = ("lowest-3.11", "newest-3.11", "newest-3.12", "newest-3.13", "newest-3.14")
 SHOWN = ("numpy", "array-api-compat", "scipy", "scikit-learn", "matplotlib", "dask")
 
-#: scikit-learn's own checks are those of the newest; what old versions of others say of newer ones is no error;
-#: and an old SciPy has to be asked for arrays of other namespaces.
+#: scikit-learn's own checks are those of the newest; and what old versions of others say of newer ones is no
+#: error.
 OLD = ["-W", "default::DeprecationWarning", "-k", "not scikit_learns_own_checks"]
 
 
@@ -38,7 +38,12 @@ def outcome(name, tests):
         return [python, resolution, *("–" for _ in SHOWN), "could not be installed"]
     lines = uv("pip", "freeze", "--python", str(run)).stdout.splitlines()
     found = dict(line.split("==") for line in lines if "==" in line)
-    setting, more = (os.environ | {"SCIPY_ARRAY_API": "1"}, OLD) if resolution == "lowest" else (os.environ, [])
+    setting, more = dict(os.environ), []
+    if resolution == "lowest":
+        setting, more = (
+            setting | {"SCIPY_ARRAY_API": "1"},
+            OLD,
+        )  # else an old SciPy takes NumPy's arrays alone
     suite = [run, "-m", "pytest", "-n", "auto", "-q", *more, *tests]
     said = subprocess.run(suite, cwd=ROOT, env=setting, capture_output=True, text=True)
     if said.returncode:
