@@ -1,4 +1,4 @@
-"""The suite on the lowest versions that pyproject.toml allows and on the newest, in environments of their own.
+"""The suite on the lowest versions that pyproject.toml allows and on the newest, each in its own environment.
 
 ``make versions`` tries all of them, ``make versions VERSIONS="lowest-3.11 newest-3.13"`` some; with
 ``TESTS="tests/test_roles.py"`` not the whole suite. It prints the table of docs/versions.md.
