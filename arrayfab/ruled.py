@@ -11,6 +11,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend, device_of
 from arrayfab._cached import cached_property, remembered
+from arrayfab._shown import Shown
 from arrayfab.fabrications.blueprint import Plans
 from arrayfab.layer import Layer
 from arrayfab.passage import Passage, Shapes, checked, like_result
@@ -32,7 +33,7 @@ class Entered(NamedTuple):
     passage: Passage | None  # None where arrays go in and come out as they are
 
 
-class Ruled:
+class Ruled(Shown):
     """A layer that is given by rules on bare arrays, which run as programs.
 
     A subclass is a frozen dataclass. Its *rule* gives the result and a pullback from its cotangent to the

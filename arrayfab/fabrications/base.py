@@ -14,6 +14,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab._builders import Builders
+from arrayfab._shown import Shown
 from arrayfab.fabrications.blueprint import blueprint, settle_sizes
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.structures import Cost, Cotangents, Dense, Structure
@@ -29,7 +30,7 @@ builds = _BUILDERS.enter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fabrication:
+class Fabrication(Shown):
     """``ψ``: a vector ``w ∈ R^l`` of learned numbers in, a matrix ``W ∈ R^{n×D}`` out.
 
     A variant is a frozen dataclass of hyper-parameters that says which `blocks` are learned and what the
