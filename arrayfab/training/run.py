@@ -257,7 +257,8 @@ class Run:
             "position": np.asarray([self.steps, *self._settings().values()], dtype=np.float64),
         }
         made = {"w": (layer, self.w), "best": (layer, self.best)}
-        made |= {f"state.{i}": (layer, xp.asarray(array, copy=True)) for i, array in enumerate(arrays)}
+        # A layer may hold large matrices: it is not saved with what is no w of its own.
+        numbers |= {f"state.{i}": xp.asarray(array, copy=True) for i, array in enumerate(arrays)}
         return made | {name: (Full(), array) for name, array in numbers.items()}
 
     def _settings(self) -> dict[str, int]:
