@@ -191,7 +191,7 @@ class Head(Ruled):
         """The length of ``w``: those of the parts, of some once for every channel, added up."""
         return self.whole.num_parameters()
 
-    def init(self, **options) -> Array:
+    def init(self, **options: Any) -> Array:
         """Random learned numbers for all parts; the options are those of `Fabrication.init`."""
         return self.whole.init(**options)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Real
@@ -103,7 +104,7 @@ class Fabrication(Shown):
         """
         return StructuredMatrix(self, n, D, w).checked()
 
-    def vjp(self, w: Array, n: int, D: int):
+    def vjp(self, w: Array, n: int, D: int) -> tuple[Array, Callable[[Array], Array]]:
         """The dense ``W`` and its pullback, ``pullback(grad_W) → grad_w``.
 
         Parameters are those of `fabricate`. A pullback may be called more than once.
