@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # most run once, quickly instead of well. A JAX that no longer knows the flag says so and stops.
 SUITE := OMP_NUM_THREADS=1 JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
 
-.PHONY: demo test versions bench lint docs dist
+.PHONY: demo test versions bench bench-compare lint docs dist
 
 demo: .venv/ready
 	$(RUN) -m arrayfab demo
@@ -24,6 +24,11 @@ build/uv:
 
 bench: .venv/ready
 	$(RUN) benchmarks/compare.py $(BENCH)
+
+# What has changed since a run that was kept. BENCH=--quick takes a minute, and --only TEXT a piece.
+BASELINE ?= benchmarks/results/two-threads.json
+bench-compare: .venv/ready
+	$(RUN) benchmarks/compare.py --part time --peers none --against $(BASELINE) $(BENCH)
 
 docs: .venv/ready
 	$(RUN) -m sphinx --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html
