@@ -24,7 +24,7 @@ __all__ = [
     "value_and_grad",
 ]
 
-#: ``loss(y, target) → (value, grad_y)``.
+# ``loss(y, target) → (value, grad_y)``.
 Loss = Callable[[Any, Any], tuple[Any, Any]]
 
 

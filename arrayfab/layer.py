@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from arrayfab._arrays import Array
 
-#: ``pullback(grad_y) → (grad_x, grad_w)``.
+# ``pullback(grad_y) → (grad_x, grad_w)``.
 Pullback = Callable[[Any], tuple[Any, Any]]
 
 
