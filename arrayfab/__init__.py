@@ -53,6 +53,7 @@ from arrayfab.roles import (
     ParameterizedInterdependence,
     Reconciliation,
 )
+from arrayfab.rowwise import Softmax
 
 if TYPE_CHECKING:
     from arrayfab.io import load, save
@@ -104,6 +105,7 @@ __all__ = [
     "Reshape",
     "Seeded",
     "Sequential",
+    "Softmax",
     "StructuredMatrix",
     "Taylor",
     "TensorTrain",

@@ -71,19 +71,19 @@ def _(fabrication: fab.Scaled, target):
 def _(fabrication: fab.SumOf, target):
     # What is not learned is taken off the target.
     n, D = target.shape
-    learned = [term for term in fabrication.terms if term.num_parameters(n, D)]
-    fixed = [term for term in fabrication.terms if term not in learned]
+    learned = tuple(term for term in fabrication.terms if term.num_parameters(n, D))
+    fixed = tuple(term for term in fabrication.terms if not term.num_parameters(n, D))
     if fixed:
         target = Target(target.numbers - fab.SumOf(terms=fixed).fabricate(np.zeros(0), n, D).to_dense())
     if not learned:
         return Nearest(np.zeros(0), True)
+    first = learned[0]
     if len(learned) == 1:
-        return nearest(learned[0], target)
-    sizes = {term._sizes(n, D) if type(term) is fab.Hypercomplex else None for term in learned}
-    if len(sizes) > 1 or None in sizes or {term.arrangement for term in learned} != {"kronecker"}:
+        return nearest(first, target)
+    if not isinstance(first, fab.Hypercomplex) or any(term != first for term in learned):
         return _without_form(fab.SumOf(terms=learned), target)
-    ((p, q, *_),) = sizes
-    A, Bt = factors(target.svd_of_blocks(p, q), len(learned))
+    p, q, _, _ = first._sizes(n, D)
+    A, Bt = factors(_arranged(first, target).svd_of_blocks(p, q), len(learned))
     return Nearest(_joined(*(block for pair in zip(A.T, Bt, strict=True) for block in pair)), True)
 
 
@@ -173,14 +173,16 @@ def _(fabrication: fab.LowRank, target):
 @nearest.register
 def _(fabrication: fab.Hypercomplex, target):
     p, q, _, _ = fabrication._sizes(*target.shape)
-    return Nearest(_joined(*target.outer(p, q)), True)
+    return Nearest(_joined(*_arranged(fabrication, target).outer(p, q)), True)
 
 
 @nearest.register
 def _(fabrication: fab.LPHM, target):
     p, q, s, t = fabrication._sizes(*target.shape)
     r = fabrication.r
-    a, b = alternated(target, p, q, lambda a: a, lambda b: truncated(b.reshape(s, t), r))
+    a, b = alternated(
+        _arranged(fabrication, target), p, q, lambda a: a, lambda b: truncated(b.reshape(s, t), r)
+    )
     # The rank does not bind where the second factor could not have a higher one.
     return Nearest(_joined(a, *factors_of(b.reshape(s, t), r)), r >= min(s, t))
 
@@ -188,7 +190,9 @@ def _(fabrication: fab.LPHM, target):
 @nearest.register
 def _(fabrication: fab.MirroredLPHM, target):
     r, (p, q, _, _) = fabrication.r, fabrication._sizes(*target.shape)
-    a, b = alternated(target, p, q, lambda a: truncated(a.reshape(p, q), r), lambda b: b)
+    a, b = alternated(
+        _arranged(fabrication, target), p, q, lambda a: truncated(a.reshape(p, q), r), lambda b: b
+    )
     return Nearest(_joined(*factors_of(a.reshape(p, q), r), b), r >= min(p, q))
 
 
@@ -196,7 +200,11 @@ def _(fabrication: fab.MirroredLPHM, target):
 def _(fabrication: fab.DualLPHM, target):
     r, (p, q, s, t) = fabrication.r, fabrication._sizes(*target.shape)
     a, b = alternated(
-        target, p, q, lambda a: truncated(a.reshape(p, q), r), lambda b: truncated(b.reshape(s, t), r)
+        _arranged(fabrication, target),
+        p,
+        q,
+        lambda a: truncated(a.reshape(p, q), r),
+        lambda b: truncated(b.reshape(s, t), r),
     )
     blocks = *factors_of(a.reshape(p, q), r), *factors_of(b.reshape(s, t), r)
     return Nearest(_joined(*blocks), r >= max(min(p, q), min(s, t)))
@@ -271,6 +279,14 @@ def _drawn(fabrication: Fabrication, shape: tuple[int, int]) -> dict[str, np.nda
         name: plan.frozen[name].draw() if isinstance(array, Stream) else array
         for name, array in zip(plan.frozen, arrays, strict=True)
     }
+
+
+def _arranged(fabrication, target: Target) -> Target:
+    """A target as near to ``A ⊗ B`` as the given one is to what a fabrication makes of ``A`` and ``B``."""
+    if fabrication.arrangement == "kronecker":
+        return target
+    p, q, s, t = fabrication._sizes(*target.shape)
+    return Target(target.numbers.reshape(p, q, s, t).transpose(0, 2, 1, 3).reshape(target.shape))
 
 
 def _joined(*blocks: np.ndarray) -> np.ndarray:

@@ -213,8 +213,13 @@ def test_another_process_loads_the_same_matrix_into_its_namespace(name, path, tm
         pytest.skip(reason)
     rng, entries, expected = np.random.default_rng(0), {}, {}
     handed_in = af.RandomMatrixAdaption(r=2).with_frozen(A=rng.standard_normal((8, 2)))
+    variants = VARIANTS
+    if name == "jax":  # which compiles everything: of the families, those that draw something
+        variants = dict(list(VARIANTS.items())[:13]) | {
+            key: VARIANTS[key] for key in ("randlora", "fourierft")
+        }
     for key, variant in {
-        **VARIANTS,
+        **variants,
         "handed in": handed_in,
         "sum": af.Eye() + 0.1 * VARIANTS["hypernet"],
     }.items():

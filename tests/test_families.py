@@ -105,7 +105,7 @@ def neumann(w, n, D):
 
 def butterfly(w, n, D):
     W = np.eye(n)
-    for i, R in enumerate(w.reshape(2, n // 2, 2, 2)):
+    for i, R in enumerate(w.reshape(3, n // 2, 2, 2)):
         run = 2 << i
         order = [start + j for start in range(0, n, run) for half in (0, 1) for j in range(half, run, 2)]
         P = np.eye(n)[order] if i else np.eye(n)
@@ -148,7 +148,7 @@ FAMILIES = [
     (af.Cayley(p=2), cayley),
     (af.Cayley(p=2, is_shared=True), shared_cayley),
     (af.Neumann(terms=3), neumann),
-    (af.Butterfly(b=2, m=2), butterfly),
+    (af.Butterfly(b=2, m=3), butterfly),
     (af.Householder(r=3), householder),
 ]
 

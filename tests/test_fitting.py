@@ -38,6 +38,7 @@ BILINEAR = [
     af.RandomMatrixAdaption(r=4),
     -0.5 * af.LPHM(p=2, q=3, r=2),
     af.MirroredLPHM(p=4, q=3, r=2),
+    af.LPHM(p=3, q=2, r=2, arrangement="reshaped"),
     af.TensorTrain(r=2),
     af.Monarch(),
     af.Hypercomplex(p=3, q=2) + af.Hypercomplex(p=3, q=2),
@@ -111,6 +112,12 @@ def test_hypercomplex_leaves_what_the_rearranged_matrix_has_beside_its_first_sin
     found = fit(af.Hypercomplex(p=p, q=q), target)
     assert found.is_optimal
     assert found.error == pytest.approx(np.sqrt(np.sum(values[1:] ** 2)), rel=1e-12, abs=1e-12)
+
+
+def test_what_is_laid_out_row_by_row_is_fitted_so():
+    fabrication = af.Hypercomplex(p=3, q=2, arrangement="reshaped")
+    values = np.linalg.svd(noise(N, D).reshape(6, -1), compute_uv=False)
+    assert fit(fabrication, noise(N, D)).error == pytest.approx(np.sqrt(np.sum(values[1:] ** 2)), rel=1e-12)
 
 
 @pytest.mark.parametrize("fabrication", [af.LPHM(p=3, q=2, r=4), af.DualLPHM(p=3, q=2, r=4)], ids=str)

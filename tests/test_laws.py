@@ -28,7 +28,7 @@ from arrayfab.structures import (
     side_by_side,
 )
 from arrayfab.structures.actions import Skew
-from arrayfab.testing import checks, parametrize_with_checks
+from arrayfab.testing import checks, namespaces, parametrize_with_checks
 
 SMALL = {"hypernet": af.Hypernet(l=3, hidden_dim=4), "random matrix hypernet": af.RandomMatrixHypernet(l=3)}
 FORMED = (af.Full, af.Masked, af.Hypernet, af.RandomMatrixHypernet)
@@ -84,6 +84,16 @@ def test_families(check):
     exempt={"no_dense_allocation": "it forms its matrix to apply it"},
 )
 def test_families_that_form_their_matrix(check):
+    check()
+
+
+# What asks a namespace for more than others do: inverses, transforms, and a choice.
+ASKING = [af.Cayley(), af.Circulant(), af.FourierFT(), af.VBLoRA(), af.Base(W0) @ af.Householder()]
+HERE = [name for name in ("strict", "torch") if not namespaces.why_not(name)]
+
+
+@parametrize_with_checks(ASKING, namespaces=HERE, max_examples=1)
+def test_families_elsewhere(check):
     check()
 
 
@@ -197,7 +207,7 @@ NAMESPACES = ["strict", "strict-device1", "torch", "jax", "dask", pytest.param("
 @pytest.mark.parametrize("namespace", NAMESPACES)
 @pytest.mark.parametrize("fabrication", ELSEWHERE, ids=str)
 def test_elsewhere(fabrication, namespace):
-    from arrayfab.testing import check_fabrication, namespaces
+    from arrayfab.testing import check_fabrication
 
     if reason := namespaces.why_not(namespace):
         pytest.skip(reason)
@@ -210,8 +220,6 @@ FEW = {"vjp_matches_differences", "works_under_jax_jit", "lazy_on_dask"}
 
 @pytest.mark.parametrize("namespace", NAMESPACES)
 def test_expansions_elsewhere(namespace):
-    from arrayfab.testing import namespaces
-
     if reason := namespaces.why_not(namespace):
         pytest.skip(reason)
     for check in checks(af.Taylor(d=2), namespaces=[namespace], max_examples=1):

@@ -6,10 +6,17 @@ from refusals import assert_refused
 from test_command_line import run
 
 import arrayfab as af
-from arrayfab import frozen
+from arrayfab import choices, frozen
 from arrayfab.fabrications import Scaled
 from arrayfab.fitting import fit
 from arrayfab.planner import HEADER, attainable_rank
+
+
+@pytest.fixture(autouse=True)
+def searches_are_short(monkeypatch):
+    # What has no closed form is fitted where that takes a moment.
+    monkeypatch.setattr(choices, "_SEARCHED_AT_MOST", 1 << 15)
+
 
 SHAPES = [(12, 18, 150), (24, 24, 600), (7, 5, 40), (1, 9, 5), (16, 4, 1)]
 

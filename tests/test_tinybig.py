@@ -403,9 +403,13 @@ def test_unknown_type_on_assignment():
         xi.interdependence_type = "both"
 
 
-def test_configurations_are_refused():
-    with pytest.raises(TypeError, match="callables"):
-        role("", FUSION, dims=[2], preprocess_function_configs={"function_class": "torch.exp"})
+def test_functions_by_name():
+    x = [normal(3, 2)]
+    for more in ({"functions": "exp"}, {"function_configs": {"function_class": "torch.exp"}}):
+        f = door.concatenation_fusion(dims=[2], **{f"preprocess_{key}": held for key, held in more.items()})
+        np.testing.assert_allclose(f(x), np.exp(x[0]))
+    with pytest.raises(door.ConfigurationError, match="preprocess_functions: 'elu' is none of the"):
+        door.concatenation_fusion(dims=[2], preprocess_functions=["elu"])
 
 
 def test_pickles():

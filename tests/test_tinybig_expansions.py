@@ -172,8 +172,8 @@ def test_functions_before_and_after():
         f.vjp(x)
     with pytest.raises(NotImplementedError, match="vjp has no rule"):
         door.nested_expansion(composition_functions=[f]).vjp(x)
-    with pytest.raises(TypeError, match="callables"):
-        door.taylor_expansion(preprocess_function_configs={"function_class": "torch.exp"})
+    f = door.taylor_expansion(d=1, postprocess_functions="torch.nn.functional.layer_norm")
+    np.testing.assert_allclose(f(x), (x - x.mean(1)[:, None]) / np.sqrt(x.var(1) + 1e-5)[:, None])
 
 
 def test_a_subclass_of_ones_own():

@@ -16,6 +16,7 @@ from arrayfab import (
     plain,
     remainders,
     roles,
+    rowwise,
 )
 from arrayfab.fabrications import Fabrication
 
@@ -46,6 +47,7 @@ _BUILT_IN = {
         composition.Parallel,
         plain.Pointwise,
         plain.Reshape,
+        rowwise.Softmax,
         fusions.Fusion,
         fusions.WeightedFusion,
         head.Head,

@@ -14,7 +14,10 @@ Where it differs:
 - Frozen matrices follow from ``seed``. They are attributes, None until drawn; a matrix that is assigned
   is used in place of the seed's, and must fit. Draws are shared: assign a new one, do not write into one.
 - Expansions and compressions give rows of ``x``'s dtype and leave ``x`` alone. Functions before and after
-  are callables. Where tinybig's code departs from its formula, the page on tinybig says what is computed.
+  are callables, or some of PyTorch's by name. Where tinybig's code departs from its formula, the page on
+  tinybig says what is computed.
+- Heads, layers and models keep their learned numbers in attributes, and as one vector in ``numbers``; any
+  other vector is handed in as ``w=``. ``composition()`` is the layer of arrayfab that a call runs.
 - Graphs, chains, grids and patches are in ``arrayfab.tinybig.koala``; tinybig's own are taken too.
 - ``p`` and ``q`` left out of ``hm``, ``lphm`` and ``dual_lphm`` stay None and are found anew per shape.
 
@@ -33,10 +36,15 @@ Examples
 # ruff: noqa: F403
 from __future__ import annotations
 
-from arrayfab.tinybig._function import ParameterError as ParameterError
+from arrayfab.tinybig._configuration import ConfigurationError as ConfigurationError
+from arrayfab.tinybig._configuration import ParameterError as ParameterError
+from arrayfab.tinybig._configuration import from_config as from_config
 from arrayfab.tinybig.compression import *
 from arrayfab.tinybig.expansion import *
 from arrayfab.tinybig.fusion import *
+from arrayfab.tinybig.head import *
 from arrayfab.tinybig.interdependence import *
+from arrayfab.tinybig.layer import *
+from arrayfab.tinybig.model import *
 from arrayfab.tinybig.reconciliation import *
 from arrayfab.tinybig.remainder import *

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from arrayfab import _arrays, roles
-from arrayfab.tinybig._function import ParameterError, checked, of_config
-from arrayfab.tinybig._roles import InRole, interdependence
+from arrayfab.tinybig._configuration import at, many_of_config, of_config
+from arrayfab.tinybig._function import ParameterError, checked
+from arrayfab.tinybig._roles import InRole, fusion, interdependence
 
 
 class Expanded(interdependence):
@@ -49,20 +50,19 @@ class Hybrid(interdependence):
     def _settle(self):
         super(InRole, self)._settle()
         if self.interdependence_functions is None:
-            configs = self._need("interdependence_functions", self.interdependence_function_configs)
-            self.interdependence_functions = [of_config(self._sized(config)) for config in configs]
+            key = "interdependence_function_configs"
+            configs = self._need("interdependence_functions", getattr(self, key))
+            sizes = {name: getattr(self, name) for name in ("b", "m", "interdependence_type")}
+            self.interdependence_functions = many_of_config(configs, key, interdependence, **sizes)
         for function in self.interdependence_functions:
             function.b, function.m = self.b, self.m
             function.interdependence_type = self.interdependence_type
         if self.fusion_function is None:
             config = self._need("fusion_function", self.fusion_function_config)
-            self.fusion_function = of_config(config)
+            with at("fusion_function_config"):
+                self.fusion_function = of_config(config, fusion)
         self.require_data = any(function.require_data for function in self.interdependence_functions)
         self.require_parameters = any(map(bool, self.get_function_parameter_numbers()))
-
-    def _sized(self, config):
-        sizes = {name: getattr(self, name) for name in ("b", "m", "interdependence_type")}
-        return config | {"function_parameters": config.get("function_parameters", {}) | sizes}
 
     def get_function_parameter_numbers(self) -> list[int]:
         """How many numbers each function learns, the fusion last."""

@@ -9,7 +9,7 @@ from arrayfab import _arrays
 from arrayfab import fabrications as core
 from arrayfab._arrays import Array
 from arrayfab.frozen import Bernoulli, Frozen, cache
-from arrayfab.tinybig._function import Function, ParameterError, checked, class_of
+from arrayfab.tinybig._function import Function, ParameterError, check_own, checked, class_of
 
 
 class fabrication(Function):
@@ -34,7 +34,16 @@ class fabrication(Function):
     def _at(self, n, D, w) -> core.Fabrication:
         """arrayfab's fabrication, for a product with ``w``."""
         self._drawn_at = n, D, _arrays.backend_of(self.name, "w", w).xp, w.dtype, _arrays.device_of(w)
+        return self._filled()
+
+    def _filled(self) -> core.Fabrication:
+        """arrayfab's fabrication, with the frozen matrices that are assigned."""
         return self._core().with_frozen(**self._assigned) if self._assigned else self._core()
+
+    def whole(self) -> core.Fabrication:
+        """arrayfab's fabrication, as long as it is the same in every call."""
+        check_own(self, "forward", "calculate_l")
+        return self._filled()
 
     def _assign(self, **arrays):
         assigned = self._assigned | arrays
@@ -74,6 +83,11 @@ class Duplicated(fabrication):
 
 class Masking(fabrication):
     """A mask that is drawn anew for every product, unless it is fixed."""
+
+    def whole(self):
+        if not self.fixed_mask:
+            raise NotImplementedError(f"{self.name}: its mask is drawn anew in every call")
+        return super().whole()
 
     def _at(self, n, D, w):
         if not self.fixed_mask:
@@ -133,6 +147,7 @@ def row(key: str, made_of: Any, base: type = fabrication, /, name="", fixed=(), 
         {"mask": "mask_matrix"}.get(block, block): frozen_attribute(block) for block in frozen_names(made_of)
     }
     order = {"name": name or f"{key}_reconciliation", **hyper, "device": "cpu", "seed": 0}
+    order |= {"require_parameters": made_of not in (core.Constant, core.Eye), "enable_bias": False}
     ours = ARRANGED if "arrangement" in made_of.__dataclass_fields__ else {}
     return class_of(
         f"{key}_reconciliation",

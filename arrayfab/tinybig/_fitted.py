@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from arrayfab import _arrays
-from arrayfab.tinybig._function import ParameterError, of_config
+from arrayfab.tinybig._configuration import at, of_config
+from arrayfab.tinybig._function import ParameterError
 from arrayfab.tinybig._transformation import row, transformation
 
 
@@ -28,8 +29,10 @@ class Fitted(transformation):
             given = {key: getattr(self, attribute) for key, attribute in self._arguments.items()}
             setattr(self, self._function, getattr(import_module(f"sklearn.{module}"), name)(**given))
         elif getattr(self, self._function) is None:
-            config = self._need(self._function, getattr(self, f"{self._function}_configs"))
-            setattr(self, self._function, of_config(config))
+            key = f"{self._function}_configs"
+            config = self._need(self._function, getattr(self, key))
+            with at(key):
+                setattr(self, self._function, of_config(config))
 
     def calculate_D(self, m):
         if not 0 < self.D <= m:

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-
-
-class ParameterError(ValueError, AssertionError):
-    """Parameters, data or sizes that are missing or do not fit; caught as either of its bases."""
+from arrayfab.tinybig._configuration import CLASSES, ParameterError, settle_functions
 
 
 def checked(method):
@@ -31,9 +28,6 @@ def checked(method):
 #: Where all classes are.
 HERE = "arrayfab.tinybig"
 
-#: All classes that were made from a row of a table, by their names.
-CLASSES: dict[str, Any] = {}
-
 #: Keywords for functions before and after, where tinybig has them.
 HOOKS: dict[str, Any] = dict.fromkeys(
     f"{when}process_function{what}" for what in ("s", "_configs") for when in ("pre", "post")
@@ -47,6 +41,7 @@ class Function:
     _order: ClassVar[dict[str, Any]] = {}
     _hyper: ClassVar[tuple[str, ...]] = ()
     _made_of: ClassVar[Any] = None
+    _kind: ClassVar[str] = "function"
 
     if TYPE_CHECKING:  # attributes are set by the table of their class
 
@@ -71,14 +66,19 @@ class Function:
         return self.name
 
     def to_config(self) -> dict[str, Any]:
-        """The class by its name, and the constructor's arguments."""
-        given = {key: getattr(self, key) for key in self._order}
-        return {
-            "function_class": f"{type(self).__module__}.{type(self).__qualname__}",
-            "function_parameters": {
-                key: value for key, value in given.items() if not (key in HOOKS and value is None)
-            },
-        }
+        """The class by its name, and the constructor's arguments; those that have one as configurations."""
+        parameters = {}
+        for key in self._order:
+            value, configs = getattr(self, key), f"{key.removesuffix('s')}_configs"
+            parts = value if isinstance(value, list | tuple) else [value]
+            if configs in self._order and parts and all(hasattr(part, "to_config") for part in parts):
+                made = [part.to_config() for part in parts]
+                parameters[configs] = made if parts is value else made[0]
+            elif value is not None or not (key.endswith("_configs") or key in HOOKS):
+                parameters.setdefault(key, value)
+        module = type(self).__module__
+        name = f"{HERE if module.startswith(HERE) else module}.{type(self).__qualname__}"
+        return {f"{self._kind}_class": name, f"{self._kind}_parameters": parameters}
 
     def __call__(self, *args, **kwargs) -> Array:
         return self.forward(*args, **kwargs)
@@ -96,6 +96,13 @@ class Function:
         return w[0, :]
 
 
+def check_own(part: Any, *methods: str) -> None:
+    """NotImplementedError where a subclass gives methods anew: what is known of the formula holds no more."""
+    for name in methods:
+        if not getattr(type(part), name).__module__.startswith(HERE):
+            raise NotImplementedError(f"{part.name}: {name} is given anew, so that no formula is known")
+
+
 class Hooked(Function):
     """What has functions before and after."""
 
@@ -103,8 +110,8 @@ class Hooked(Function):
     _overridable: ClassVar[tuple[str, ...]] = ("pre_process", "post_process")
 
     def _settle(self):
-        if self.preprocess_function_configs or self.postprocess_function_configs:
-            raise TypeError(f"{self.name}: hand in the callables themselves, not their configurations")
+        for when in ("pre", "post"):
+            settle_functions(self, f"{when}process_function")
 
     def pre_process(self, x: Array, device="cpu", *args, **kwargs) -> Array:
         return through(x, self.preprocess_functions)
@@ -127,9 +134,22 @@ class Hooked(Function):
 
 def through(x, functions):
     """What functions make of ``x``, one after another."""
-    for function in [functions] if callable(functions) else functions or ():
+    for function in listed(functions):
         x = function(x)
     return x
+
+
+def listed(functions: Any) -> list[Any]:
+    """One function, several or none, as a list."""
+    return [functions] if callable(functions) else list(functions or ())
+
+
+def layers_of(owner: str, functions: Any) -> list[Any]:
+    """The layers of arrayfab that functions are; NotImplementedError where one is none."""
+    for function in listed(functions):
+        if not hasattr(function, "layer"):
+            raise NotImplementedError(f"{owner}: {function!r} is no layer of arrayfab's")
+    return [function.layer() for function in listed(functions)]
 
 
 def class_of(
@@ -142,11 +162,3 @@ def class_of(
         name, (base,), {"__doc__": f"{doc}\n\n    Arguments: ``{arguments}``.\n    ", **attributes}
     )
     return CLASSES[name]
-
-
-def of_config(config: dict) -> Function:
-    """The function that a configuration tells of, by the last part of its class's name."""
-    name = str(config.get("function_class", "")).rpartition(".")[2]
-    if name not in CLASSES:
-        raise ParameterError(f"function_class must be one of tinybig's, got {config.get('function_class')!r}")
-    return CLASSES[name](**config.get("function_parameters", {}))

@@ -6,7 +6,18 @@ from typing import Any, ClassVar
 
 from arrayfab import _arrays, remainders
 from arrayfab._arrays import Array
-from arrayfab.tinybig._function import Function, ParameterError, checked, class_of, through
+from arrayfab.composition import Sequential
+from arrayfab.layer import Layer
+from arrayfab.tinybig._configuration import settle_functions
+from arrayfab.tinybig._function import (
+    Function,
+    ParameterError,
+    check_own,
+    checked,
+    class_of,
+    layers_of,
+    through,
+)
 
 _ACTIVATIONS: dict[str, Any] = {"activation_functions": None, "activation_function_configs": None}
 
@@ -23,8 +34,16 @@ class remainder(Function):
     }
 
     def _settle(self):
-        if self.activation_function_configs:
-            raise TypeError(f"{self.name}: hand in the callables themselves, not their configurations")
+        settle_functions(self, "activation_function")
+
+    def _layer(self, m: int, n: int) -> Layer:
+        raise NotImplementedError(f"{self.name}: it is no remainder of arrayfab's")
+
+    def whole(self, m: int, n: int) -> Layer:
+        """The layer of arrayfab that says the same, activation and all."""
+        check_own(self, "forward", "activation")
+        activations = layers_of(self.name, self.activation_functions)
+        return Sequential([self._layer(m, n), *activations]) if activations else self._layer(m, n)
 
     def activation(self, x: Array, device="cpu", *args, **kwargs) -> Array:
         return through(x, self.activation_functions)
@@ -41,6 +60,9 @@ class remainder(Function):
 class Constant(remainder):
     """``n`` times the number ``c``."""
 
+    def _layer(self, m, n):
+        return remainders.constant(n, self.c)
+
     @checked
     def forward(self, n, device="cpu", *args, xp=None, dtype=None, **kwargs):
         """The vector of shape ``(n,)``."""
@@ -51,6 +73,9 @@ class Constant(remainder):
 class Identity(remainder):
     """``π(x) = x``."""
 
+    def _layer(self, m, n):
+        return remainders.identity()
+
     @checked
     def forward(self, x, device="cpu", *args, **kwargs):
         """``x`` itself, or what the activation makes of it."""
@@ -59,6 +84,9 @@ class Identity(remainder):
 
 class Linear(remainder):
     """``π(x) = x wᵀ + b`` with a learned ``w`` of shape ``(n, m)``, and ``x`` itself where there is none."""
+
+    def _layer(self, m, n):
+        return remainders.linear(m, n, bias=self.enable_bias)
 
     def calculate_l(self, n, D):
         return n * D

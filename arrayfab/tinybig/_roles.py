@@ -190,7 +190,7 @@ class fusion(InRole):
     _order: ClassVar = {
         "dims": None, "name": "base_fusion", "require_parameters": False, **HOOKS, "device": "cpu",
     }  # fmt: skip
-    _learns = False
+    _learns = require_parameters = False
     n: int | None = None
 
     def _settle(self):

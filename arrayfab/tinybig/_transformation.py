@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from arrayfab import _arrays, expansions
 from arrayfab._arrays import Array
-from arrayfab.tinybig._function import HOOKS, Hooked, ParameterError, checked, class_of, of_config
+from arrayfab.tinybig._configuration import many_of_config
+from arrayfab.tinybig._function import HOOKS, Hooked, ParameterError, check_own, checked, class_of, listed
 
 
 class transformation(Hooked):
@@ -24,6 +25,21 @@ class transformation(Hooked):
     def _core(self) -> expansions.Expansion:
         """The expansion of arrayfab that says the same, pre- and postprocess functions apart."""
         return self._made_of(**{key: getattr(self, key) for key in self._hyper})
+
+    def whole(self, m: int) -> expansions.Expansion:
+        """The expansion of arrayfab that says the same of ``m`` attributes, rows normalised if they are."""
+        check_own(self, *self._overridable)
+        if self.preprocess_functions:
+            raise NotImplementedError(f"{self.name}: functions before an expansion are no part of arrayfab's")
+        expansion = self._core()
+        for function in listed(self.postprocess_functions):
+            if not hasattr(function, "over"):
+                raise NotImplementedError(
+                    f"{self.name}: {function!r} behind an expansion is no part of arrayfab's"
+                )
+            function.check(expansion.num_features(m))
+            expansion = function.over(expansion)
+        return expansion
 
     @checked
     def calculate_D(self, m: int) -> int:
@@ -137,7 +153,10 @@ class Composed(transformation):
 
     def _settle(self):
         configs = self.composition_function_configs or ()
-        self.composition_functions = list(self.composition_functions or map(of_config, configs))
+        self.composition_functions = list(
+            self.composition_functions
+            or many_of_config(configs, "composition_function_configs", transformation)
+        )
         super(transformation, self)._settle()
 
     def _core(self):
