@@ -175,7 +175,8 @@ def _bar(total: int | None = None):
         console = None
     else:
         console = Console(stderr=True)
-    if console is None or not console.is_terminal:  # older versions of rich end a disabled bar with an empty line
+    # Older versions of rich end a bar that is disabled with an empty line.
+    if console is None or not console.is_terminal:
         yield lambda **_: None
         return
     columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
