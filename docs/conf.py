@@ -13,7 +13,6 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "nu
 exclude_patterns = ["_build"]
 templates_path = ["_templates"]
 myst_heading_anchors = 3
-myst_enable_extensions = ["dollarmath"]
 
 default_role = "py:obj"  # a name in single backticks must be one
 nitpick_ignore_regex = [("py:obj", r"(autograd|cupy|cupyx|jax|numpy|scipy|sklearn|torch)\..*")]
