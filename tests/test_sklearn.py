@@ -147,6 +147,14 @@ def test_what_is_not_learned_is_the_base():
     np.testing.assert_array_equal(again.predict(X), tuned.predict(X))
 
 
+@pytest.mark.parametrize("update", [af.LowRank(r=2), af.Full(), af.DualLPHM(r=1)], ids=str)
+def test_learning_starts_where_the_matrix_is_its_base(update):
+    X, y = scaled(load_wine)
+    W0 = np.random.default_rng(0).standard_normal((3, 13))
+    fresh = FabricatedClassifier(update, base=W0, learning_rate=0, random_state=0).partial_fit(X, y, range(3))
+    np.testing.assert_allclose(fresh.decision_function(X), X @ W0.T, atol=1e-12)
+
+
 def test_some_matrices_have_a_base_and_others_not():
     X, y = scaled(load_wine)
     W0 = np.random.default_rng(0).standard_normal((5, 13))
