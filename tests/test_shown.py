@@ -15,6 +15,7 @@ from arrayfab import expansions, interdependences
 from arrayfab.catalogue import VARIANTS
 from arrayfab.glimpse import glimpse
 from arrayfab.notebook import drawn
+from arrayfab.tables import as_html, printable
 from arrayfab.training import Epoch, History
 
 W0 = np.random.default_rng(0).standard_normal((6, 8))
@@ -50,6 +51,14 @@ def test_a_page_is_well_formed_and_says_what_it_shows(shown):
         svg, caption = figure
         assert svg.get("role") == "img"
         assert svg.get("aria-label") == caption.text
+
+
+@given(texts=st.lists(st.text(max_size=9) | st.just("<b>&'"), min_size=5, max_size=5))
+def test_a_table_says_what_its_cells_say(texts):
+    title, *cells = map(printable, texts)
+    page = ElementTree.fromstring(as_html(title, tuple(cells[:2]), [tuple(cells[2:])]))
+    found = [part.text or "" for part in page.iter() if part.tag in ("caption", "th", "td")]
+    assert found == ([title] if title else []) + (cells[:2] if any(cells[:2]) else []) + cells[2:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +108,7 @@ def test_numbers_that_are_not_finite_are_no_obstacle():
     ids=str,
 )
 def test_no_large_matrix_is_formed_for_a_page(fabrication):
-    n = 1 << 15 if not isinstance(fabrication, af.Full) else 1 << 11
+    n = 1 << 15 if not isinstance(fabrication, af.Full) else 1 << 12
     role = af.Reconciliation(fabrication=fabrication, n=n, D=n)
     shown = [fabrication, role, af.Head(fabrication=fabrication, n=n, m=n)]
     if not isinstance(fabrication, af.Hypernet):

@@ -165,6 +165,10 @@ def test_some_matrices_have_a_base_and_others_not():
     first, _, last = fitted.model_.layers
     np.testing.assert_array_equal(first.fabrication.terms[0].W0, W0.astype(np.float32))
     assert last.fabrication == af.Full()
+    fresh = clone(fitted).set_params(learning_rate=0).partial_fit(X, y, range(3))
+    learned = fresh.w_[first.num_parameters() :][:15]
+    assert np.all(fresh.w_[:65] == 0)
+    assert np.all(learned != 0)
     with pytest.warns(ConvergenceWarning):
         fitted.set_params(base=[W0.copy(), None]).fit(X.astype(np.float32), y)
     with pytest.raises(ValueError, match="base must stay"):
