@@ -142,6 +142,7 @@ FAMILIES = [
     (af.Toeplitz(), lambda w, n, D: toeplitz(w[D - 1 :], w[D - 1 :: -1])),
     (af.Circulant(b=2), circulants),
     (af.FourierFT(k=3, places=(1, 5, 7)), fourier),
+    (af.Shared(inner=af.Full(), places=2), lambda w, n, D: np.kron(w.reshape(n // 2, D // 2), np.eye(2))),
     (af.IA3(), lambda w, n, D: np.diag(w)),
     (af.DoRA(inner=af.LowRank(r=1)), by_rows),
     (af.DoRA(inner=af.LowRank(r=1), per="column"), by_columns),
@@ -157,7 +158,7 @@ def shapes_of(fabrication):
     return [(8, 8)] if fabrication.is_square else [(8, 12), (8, 6)]
 
 
-@pytest.mark.parametrize(("fabrication", "dense"), FAMILIES, ids=[str(each) for each, _ in FAMILIES])
+@pytest.mark.parametrize(("fabrication", "dense"), FAMILIES, ids=[str(f) for f, _ in FAMILIES])
 def test_a_family_is_its_formula(fabrication, dense):
     for n, D in shapes_of(fabrication)[: 1 if isinstance(fabrication, af.TensorTrain) else 2]:
         w = np.random.default_rng(n * D).standard_normal(fabrication.num_parameters(n, D))

@@ -472,6 +472,9 @@ def full(**parts):
         (lambda: full()(np.ones((2, M)), np.ones(12, np.float32)), "Head: x has dtype float64"),
         (lambda: remainders.linear(M, N, activation="swish"), "function must be one of"),
         (lambda: remainders.constant(N, np.nan), "c must be a finite number"),
+        (lambda: models.cnn((3,), (1, 2), (2,)), "cnn: grid must hold height and width, or depth too"),
+        (lambda: models.cnn((3, 0), (1, 2), (2,)), "every entry of grid must be a positive integer"),
+        (lambda: models.cnn((3, 3), (1,), (2,)), "cnn: channels: dims must hold at least 2 sizes"),
         (lambda: models.rnn((3, 2)), "rnn: dims must hold at least 3 sizes"),
         (lambda: models.transformer(3), "transformer: dims must hold at least 3 sizes"),
         (lambda: models.mlp((3,)), "mlp: dims must hold at least 2 sizes"),
@@ -503,6 +506,7 @@ NAMED = {
         models.transformer((3, 4, 2), activation="tanh", bias=False),
         3 * 6 + 2 * 4 * 3 + 4 * 4 + 2 * 4,
     ),
+    "cnn": (models.cnn((1, 3), (1, 2), (2,), pool=2), 2 * 9 + 2 * 4 + 2),
     "pgm": (models.pgm(3, 2, d=2, fabrication=af.LowRank(r=1)), 2 + 6 + 2),
 }
 
@@ -519,6 +523,19 @@ def test_named_models_have_their_numbers_and_gradients(name):
     slope = (model(x + 1e-6 * dx, w + 1e-6 * dw) - model(x - 1e-6 * dx, w - 1e-6 * dw)) / 2e-6
     np.testing.assert_allclose(np.sum(grad_x * dx) + grad_w @ dw, np.sum(u * slope), rtol=1e-6)
     assert f"{count:,} learned" in str(model)
+
+
+def test_a_cnn_is_what_pytorch_makes_of_its_numbers():
+    torch = pytest.importorskip("torch")
+    model = models.cnn((5, 7), (2, 3, 4), (6, 2), bias=False)
+    x, w = normal(3, 70), model.init(rng=0)
+    cut, functions = Cut(torch.asarray(w)), torch.nn.functional
+    z = torch.asarray(x).reshape(3, 2, 5, 7)
+    for before, made in ((2, 3), (3, 4)):
+        z = torch.relu(functions.conv2d(z, cut(made, before, 3, 3), padding=1))
+        z = functions.max_pool2d(z, 2, ceil_mode=True)
+    z = torch.relu(z.reshape(3, -1) @ cut(6, 16).T) @ cut(2, 6).T
+    np.testing.assert_allclose(model(x, w), z.numpy(), rtol=1e-12, atol=1e-12)
 
 
 def test_a_gcn_takes_means_over_neighbours():

@@ -62,6 +62,7 @@ FAMILIES = [
     *EVERY[13:],
     af.Cayley(p=2, is_shared=True),
     af.TensorTrain(r=2, cores=3),
+    af.Shared(inner=af.LowRank(r=1), places=2),
     af.Base(W0) + 0.5 * af.LowRank(r=1),
     af.IA3() @ af.Base(W0) @ af.Householder(),
 ]

@@ -12,7 +12,7 @@ from arrayfab.fabrications.dense import (
     Masked,
 )
 from arrayfab.fabrications.hypernet import Hypernet, RandomMatrixHypernet
-from arrayfab.fabrications.kronecker import LPHM, DualLPHM, Hypercomplex, MirroredLPHM
+from arrayfab.fabrications.kronecker import LPHM, DualLPHM, Hypercomplex, MirroredLPHM, Shared
 from arrayfab.fabrications.lowrank import CP, LoHa, LowRank, RandLoRA, RandomMatrixAdaption, VBLoRA
 from arrayfab.fabrications.orthogonal import Butterfly, Cayley, Householder, Neumann
 from arrayfab.fabrications.seeded import Seeded
@@ -52,6 +52,7 @@ __all__ = [
     "RandomMatrixHypernet",
     "Scaled",
     "Seeded",
+    "Shared",
     "SumOf",
     "TensorTrain",
     "Toeplitz",

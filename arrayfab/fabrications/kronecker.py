@@ -14,8 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from arrayfab.fabrications.base import Fabrication
+from arrayfab.fabrications.blueprint import settle_sizes
 from arrayfab.fabrications.sizes import nearest_factor, split_evenly
-from arrayfab.structures import kron, reshaped
+from arrayfab.structures import Identity, kron, reshaped
 
 ARRANGEMENTS = ("kronecker", "reshaped")
 
@@ -114,3 +115,54 @@ class DualLPHM(_ByKronecker):
 
     def matrix(self, n, D, P, Qt, S, Tt):
         return self._product(n, D, P @ Qt, S @ Tt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared(Fabrication):
+    """``ψ(w) ⊗ I``: one matrix for each of so many places, in data that lie channel by channel.
+
+    With the cells of patches for channels (`arrayfab.interdependences.Interdependent`) it is a convolution.
+
+    Parameters
+    ----------
+    inner : Fabrication
+        ``ψ``, of ``n / places`` rows and ``D / places`` columns.
+    places : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from arrayfab import Full, Shared
+    >>> Shared(inner=Full(), places=2).fabricate(np.asarray([1.0, 2.0]), 2, 4).to_dense()
+    array([[1., 0., 2., 0.],
+           [0., 1., 0., 2.]])
+    """
+
+    inner: Fabrication
+    places: int
+
+    def __post_init__(self):
+        if not isinstance(self.inner, Fabrication):
+            raise TypeError(f"Shared: inner must be a Fabrication, got {self.inner!r}")
+        settle_sizes(self, "places")
+
+    @property
+    def holds_arrays(self):  # type: ignore[override]
+        return self.inner.holds_arrays
+
+    @property
+    def is_square(self):  # type: ignore[override]
+        return self.inner.is_square
+
+    def along(self, p, q):
+        return self
+
+    def parts(self, n, D, prefix):
+        learned, frozen, structure = self.inner.parts(*self._sizes(n, D), prefix)
+        return learned, frozen, kron(structure, Identity((self.places, self.places)))
+
+    def _sizes(self, n, D):
+        return (split_evenly(self, "places", size, name, self.places) for name, size in (("n", n), ("D", D)))
+
+    def at_rest(self, n, D, w):
+        return self.inner.at_rest(*self._sizes(n, D), w)

@@ -1,10 +1,13 @@
 """The RPN paper's MNIST table, re-run: dual lphm over Taylor expansions, and beside it sums of grids.
 
     OMP_NUM_THREADS=1 python benchmarks/papers/mnist.py [--data mnist.npz] [--quick] [MODEL ...]
+    OMP_NUM_THREADS=1 python benchmarks/papers/mnist.py --tinybig PYTHON
 
-The published model (arXiv:2407.04819) has three layers, 784 -> 64 -> 64 -> 10, in tinybig's arrangement. Its
-description normalises the expansion of all layers; in the run that was published the first one's was ignored.
-Prints accuracies on the test images beside the published one, and writes them with times and memory as JSON.
+The published model (arXiv:2407.04819) has three layers, 784 -> 64 -> 64 -> 10, in tinybig's arrangement.
+Its description normalises the expansion of all layers; in the run that was published the first one's was
+ignored. Prints accuracies on the test images beside the published one, and writes them with times and
+memory as JSON. The second command takes ten steps of the published model, by arrayfab and, with the
+interpreter that is named, by tinybig.
 """
 
 from __future__ import annotations
@@ -12,9 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import platform
-import resource
 import subprocess
 import sys
 import time
@@ -28,9 +28,9 @@ import arrayfab as af
 from arrayfab.expansions import RowNormalized, Taylor
 from arrayfab.structures import Constant, Identity, Toeplitz, kron, side_by_side
 from arrayfab.training import AdamW, Cosine, Exponential, Training, accuracy
+from reruns import about, peak, results_file, written, xavier
 
 PUBLISHED = 0.9807  # after the last epoch; 0.9814 after the best one
-RESULTS = Path(__file__).parent.parent / "results" / "papers" / "mnist.json"
 KAPPA = Taylor(d=2)
 NORMALISED = RowNormalized(expansion=KAPPA, eps=1e-5)
 
@@ -71,14 +71,6 @@ def published(first) -> af.Sequential:
     return af.Sequential(
         [layer(first, 64, 784, 8, 784), layer(NORMALISED, 64, 64, 8, 64), layer(NORMALISED, 10, 64, 2, 64)]
     )
-
-
-def xavier(model: af.Sequential, seed: int) -> np.ndarray:
-    """tinybig's starting values: uniform up to ``√(6 / (l + 1))`` for the ``l`` numbers of a layer."""
-    rng = np.random.default_rng(seed)
-    lengths = [layer.num_parameters() for layer in model.layers]
-    parts = [rng.uniform(-1, 1, size=length) * math.sqrt(6 / (length + 1)) for length in lengths]
-    return np.concatenate(parts).astype(np.float32)
 
 
 def convolution(kernels: tuple[int, int], terms: tuple[int, int]) -> af.Sequential:
@@ -201,37 +193,13 @@ def measure(recipe: Recipe, data: tuple[np.ndarray, ...], epochs: int, seed: int
         "published accuracy": recipe.published,
         "seconds per epoch": wall / epochs,
         "processor seconds per epoch": cpu / epochs,
-        "peak MiB of the process": _peak(),
+        "peak MiB of the process": peak(),
         "seed": seed,
         "history": {name: run.history.column(name) for name in HISTORY},
     }
 
 
 HISTORY = ("loss", "rate", "validation_loss", "metric")
-
-
-def _peak() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def about() -> dict:
-    """The machine."""
-    try:
-        lines = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout.splitlines()
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("Model name")]
-    except (OSError, subprocess.CalledProcessError):
-        names = []
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {
-        "processor": names[0] if names else platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
-        "load when it began": load,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "arrayfab": af.__version__,
-    }
 
 
 def table(results: dict[str, dict]) -> str:
@@ -250,6 +218,31 @@ def table(results: dict[str, dict]) -> str:
     return "\n".join(lines)
 
 
+def ten_steps(python: str) -> dict[str, dict]:
+    """What steps of the published model take: arrayfab's, and tinybig's with another interpreter."""
+    script = str(Path(__file__).with_name("ten_steps.py"))
+
+    def taken(interpreter, library):
+        child = subprocess.run([interpreter, script, library], capture_output=True, text=True)
+        if child.returncode:
+            return {"error": child.stderr.strip()}
+        return json.loads(child.stdout.splitlines()[-1])
+
+    return {"arrayfab": taken(sys.executable, "arrayfab"), "tinybig": taken(python, "tinybig")}
+
+
+def steps_table(found: dict[str, dict]) -> str:
+    """The steps as Markdown; in place of numbers, why there are none."""
+    lines = ["| library | s/step (processor) | MiB |", "|---|---|---|"]
+    for library, taken in found.items():
+        if "error" in taken:
+            lines.append(f"| {library} | {taken['error'].splitlines()[-1]} | – |")
+        else:
+            seconds, processor, held = taken.values()
+            lines.append(f"| {library} | {seconds:.4f} ({processor:.4f}) | {held:.0f} |")
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> dict:
     """Train what is asked for, print the table and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -258,10 +251,18 @@ def main(argv: list[str] | None = None) -> dict:
     parser.add_argument("--quick", action="store_true", help="2,000 images and 2 epochs")
     parser.add_argument("--epochs", type=int, help="instead of each model's own")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="where to write the JSON")
+    parser.add_argument(
+        "--tinybig", metavar="PYTHON", help="take ten steps alone; an interpreter with tinybig"
+    )
+    parser.add_argument("--out", type=Path, default=results_file("mnist"), help="where to write the JSON")
     arguments = parser.parse_args(argv)
     if unknown := set(arguments.models) - RECIPES.keys():
         parser.error(f"unknown models {sorted(unknown)}; there are {list(RECIPES)}")
+    if arguments.tinybig:
+        found = ten_steps(arguments.tinybig)
+        print(steps_table(found))
+        written(arguments.out, {"ten steps": found | {"machine": about()}})
+        return found
     data = load(arguments.data)
     if arguments.quick:
         data = tuple(array[:2000] for array in data)
@@ -272,10 +273,7 @@ def main(argv: list[str] | None = None) -> dict:
         results[name] = measure(recipe, data, epochs, arguments.seed) | {"machine": machine}
         results[name]["images"] = len(data[0])
     print(table(results))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    before = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else {}
-    text = json.dumps(before | results, indent=1)  # other models' results stay
-    arguments.out.write_text(text + "\n", encoding="utf-8")
+    written(arguments.out, results)
     return results
 
 
