@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 # most run once, quickly instead of well. A JAX that no longer knows the flag says so and stops.
 SUITE := OMP_NUM_THREADS=1 JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS=--xla_cpu_use_fusion_emitters=false
 
-.PHONY: demo test floors bench lint docs dist
+.PHONY: demo test versions bench bench-compare lint docs dist
 
 demo: .venv/ready
 	$(RUN) -m arrayfab demo
@@ -13,20 +13,22 @@ demo: .venv/ready
 test: .venv/ready
 	$(SUITE) $(RUN) -m pytest -n auto
 
-# The suite on the lowest versions that pyproject.toml declares. scikit-learn's own checks are those of the
-# newest; what old versions of others say of newer ones is no error; and an old SciPy has to be asked for arrays
-# of other namespaces.
-floors:
-	rm -rf build/floors
-	$(PYTHON) -m venv build/floors
-	build/floors/bin/pip install --quiet uv
-	build/floors/bin/uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct \
-		--editable ".[demo,test]"
-	SCIPY_ARRAY_API=1 $(SUITE) build/floors/bin/python -m pytest -n auto -W default::DeprecationWarning \
-		-k "not scikit_learns_own_checks"
+# The suite on the lowest versions that pyproject.toml allows and on the newest, VERSIONS="lowest-3.11" some of
+# them, TESTS="tests/test_roles.py" a piece of it.
+versions: build/uv
+	VERSIONS="$(VERSIONS)" TESTS="$(TESTS)" $(SUITE) build/uv/bin/python tests/versions.py
+
+build/uv:
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/pip install --quiet uv
 
 bench: .venv/ready
 	$(RUN) benchmarks/compare.py $(BENCH)
+
+# What has changed since a run that was kept. BENCH=--quick takes a minute, and --only TEXT a piece.
+BASELINE ?= benchmarks/results/two-threads.json
+bench-compare: .venv/ready
+	$(RUN) benchmarks/compare.py --part time --peers none --against $(BASELINE) $(BENCH)
 
 docs: .venv/ready
 	$(RUN) -m sphinx --nitpicky --fail-on-warning --keep-going --quiet docs docs/_build/html

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class Composed(Ruled):
         """The length of ``w``: those of the layers, added up."""
         return sum(layer.num_parameters() for layer in self.layers)
 
-    def init(self, *, rng: int | np.random.Generator | None = None, **options) -> Array:
+    def init(self, *, rng: int | np.random.Generator | None = None, **options: Any) -> Array:
         """Random learned numbers for all layers; the options are those of `Fabrication.init`."""
         rng = np.random.default_rng(rng)
         parts = [layer.init(rng=rng, **options) for layer in self.layers]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,11 @@ __all__ = [
     "value_and_grad",
 ]
 
+# ``loss(y, target) → (value, grad_y)``.
+Loss = Callable[[Any, Any], tuple[Any, Any]]
 
-def value_and_grad(layer: Layer, loss: Callable) -> Callable:
+
+def value_and_grad(layer: Layer, loss: Loss) -> Callable[[Array, Any, Array], tuple[Array, Array]]:
     """A scalar loss of a layer's result, with its gradient in ``w``.
 
     Parameters
@@ -71,7 +75,9 @@ def value_and_grad(layer: Layer, loss: Callable) -> Callable:
     return objective
 
 
-def scipy_objective(layer: Layer, loss: Callable, x, target) -> Callable:
+def scipy_objective(
+    layer: Layer, loss: Loss, x: Any, target: Array
+) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     """`value_and_grad` for an optimizer on the host: float64 NumPy outside, the arrays of ``x`` inside.
 
     Returns
@@ -95,7 +101,9 @@ def scipy_objective(layer: Layer, loss: Callable, x, target) -> Callable:
     return host_objective
 
 
-def finite_difference_jvp(f: Callable, primals: tuple, tangents: tuple, step: float | None = None):
+def finite_difference_jvp(
+    f: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], step: float | None = None
+) -> Any:
     """The derivative of ``f(*primals)`` in the direction ``tangents``, by a central difference.
 
     Parameters
@@ -121,7 +129,9 @@ def finite_difference_jvp(f: Callable, primals: tuple, tangents: tuple, step: fl
     return (moved(step) - moved(-step)) / (2.0 * step)
 
 
-def finite_difference_vjp(f: Callable, primals: tuple, cotangent: Array, step: float | None = None) -> tuple:
+def finite_difference_vjp(
+    f: Callable[..., Any], primals: tuple[Any, ...], cotangent: Array, step: float | None = None
+) -> tuple[Array, ...]:
     """The gradients of ``⟨cotangent, f(*primals)⟩``, one central difference for every single number.
 
     Parameters are those of `finite_difference_jvp`; meant for small arrays.
@@ -152,7 +162,7 @@ def _gradient_in(i, f, primals, cotangent, step):
     return backend.reshape(xp.stack(numbers), tuple(primal.shape)) if numbers else primal
 
 
-def pairing(layer: Layer, x, w: Array, dx, dw: Array, grad_y: Array) -> tuple[Array, Array]:
+def pairing(layer: Layer, x: Any, w: Array, dx: Any, dw: Array, grad_y: Array) -> tuple[Array, Array]:
     """``⟨grad_y, J (dx, dw)⟩`` by the layer's jvp, and ``⟨Jᵀ grad_y, (dx, dw)⟩`` by its vjp.
 
     The two are equal, up to rounding, for every direction and cotangent if the two rules fit together.

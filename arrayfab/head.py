@@ -91,8 +91,7 @@ class Head(Ruled):
     @cached_property
     def whole(self) -> Any:
         """The layer that the parts make: the head does what this one does."""
-        columns = self._columns("attribute", self.attribute, (self._rows, self.m)) or self.m
-        product = self._made("fabrication", lambda: self._product(columns))
+        product = self._product
         branch = product if self.attribute is None else Sequential([self.attribute, product])
         if self.instance is not None:
             branch = _applied(self.instance, branch)
@@ -110,10 +109,20 @@ class Head(Ruled):
         both = self._made("remainder", lambda: Parallel([branch, self.remainder]))
         return Sequential([both, Fusion("sum", 2)])
 
-    def _product(self, columns):
+    @property
+    def _product(self):
+        columns = self._columns("attribute", self.attribute, (self._rows, self.m)) or self.m
+        return self._made("fabrication", lambda: self._reconciliation(columns))
+
+    def _reconciliation(self, columns):
         product = Reconciliation(fabrication=self.fabrication, expansion=self.expansion, n=self.n, m=columns)
         product.num_parameters()  # the hyper-parameters must fit the sizes
         return product
+
+    @property
+    def matrix_shape(self) -> tuple[int, int]:
+        """The shape of the matrix to fabricate for every channel."""
+        return self._product.matrix_shape
 
     @property
     def _fused(self):
@@ -182,7 +191,7 @@ class Head(Ruled):
         """The length of ``w``: those of the parts, of some once for every channel, added up."""
         return self.whole.num_parameters()
 
-    def init(self, **options) -> Array:
+    def init(self, **options: Any) -> Array:
         """Random learned numbers for all parts; the options are those of `Fabrication.init`."""
         return self.whole.init(**options)
 

@@ -7,6 +7,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from arrayfab._arrays import Array
 
+# ``pullback(grad_y) → (grad_x, grad_w)``.
+Pullback = Callable[[Any], tuple[Any, Any]]
+
 
 @runtime_checkable
 class Layer(Protocol):
@@ -19,13 +22,13 @@ class Layer(Protocol):
     def num_parameters(self) -> int:
         """The length of ``w``."""
 
-    def init(self, **options) -> Array:
+    def init(self, **options: Any) -> Array:
         """Random learned numbers to start from; the options are those of `arrayfab.Fabrication.init`."""
 
-    def __call__(self, x, w: Array) -> Any: ...
+    def __call__(self, x: Any, w: Array) -> Any: ...
 
-    def vjp(self, x, w: Array) -> tuple[Any, Callable]:
+    def vjp(self, x: Any, w: Array) -> tuple[Any, Pullback]:
         """The result and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``."""
 
-    def jvp(self, x, w: Array, dx, dw: Array) -> tuple[Any, Any]:
+    def jvp(self, x: Any, w: Array, dx: Any, dw: Array) -> tuple[Any, Any]:
         """The result and its derivative in the direction ``(dx, dw)``."""

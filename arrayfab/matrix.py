@@ -11,11 +11,12 @@ from typing import Any
 from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend
 from arrayfab._cached import cached_property
+from arrayfab._shown import Shown
 from arrayfab.fabrications.blueprint import Blueprint, blueprint
 from arrayfab.structures import Structure
 
 
-class StructuredMatrix:
+class StructuredMatrix(Shown):
     """A matrix of shape ``(..., n, D)`` that is applied without being formed.
 
     ``x @ W`` and ``W @ x`` return arrays, with the rules of ``matmul`` for leading axes; ``W.T`` is a

@@ -119,6 +119,12 @@ def data_shape(layer: Any, rows: int = 1, columns: int | None = None) -> Shape:
 
 def table(layer: Layer) -> str:
     """The lines of a layer composed as a table, with their sum."""
+    title, rows = lines_of(layer)
+    return as_text(title, HEADER, rows)
+
+
+def lines_of(layer: Layer) -> tuple[str, list[tuple[str, ...]]]:
+    """A title, and the lines of a layer with their sum, as text below `HEADER`."""
     given = data_shape(layer)
     whole = getattr(layer, "whole", None)  # of a head's parts only the order is told
     try:
@@ -143,8 +149,11 @@ def table(layer: Layer) -> str:
         )
         for i, line in enumerate(lines)
     ]
-    known.append(("", "total", given, lines[-1].result, learned, dense, total(line.cost for line in lines)))
-    rows = [
+    if len(known) > 1:
+        known.append(
+            ("", "total", given, lines[-1].result, learned, dense, total(line.cost for line in lines))
+        )
+    rows: list[tuple[str, ...]] = [
         (
             at,
             text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…",
@@ -156,7 +165,7 @@ def table(layer: Layer) -> str:
         )
         for at, text, shape, result, numbers, full, cost in known
     ]
-    return as_text(title, HEADER, rows)
+    return title, rows
 
 
 def _of_shape(shape):

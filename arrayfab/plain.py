@@ -33,7 +33,7 @@ class Parameterless(Ruled):
         return 0
 
     def init(
-        self, *, xp: ModuleType | None = None, dtype: Any = None, device: Any = None, **options
+        self, *, xp: ModuleType | None = None, dtype: Any = None, device: Any = None, **options: Any
     ) -> Array:
         """No numbers, an array of shape ``(0,)``."""
         return _arrays.namespace(xp).zeros((0,), dtype=dtype, device=device)

@@ -11,8 +11,9 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab._arrays import Array, Backend, device_of
 from arrayfab._cached import cached_property, remembered
+from arrayfab._shown import Shown
 from arrayfab.fabrications.blueprint import Plans
-from arrayfab.layer import Layer
+from arrayfab.layer import Layer, Pullback
 from arrayfab.passage import Passage, Shapes, checked, like_result
 from arrayfab.programs import Interpreted, Program, broadcast, programmed, regime, regime_number, traced
 from arrayfab.trees import Tree, leaves, put_together, taken
@@ -32,7 +33,7 @@ class Entered(NamedTuple):
     passage: Passage | None  # None where arrays go in and come out as they are
 
 
-class Ruled:
+class Ruled(Shown):
     """A layer that is given by rules on bare arrays, which run as programs.
 
     A subclass is a frozen dataclass. Its *rule* gives the result and a pullback from its cotangent to the
@@ -88,14 +89,14 @@ class Ruled:
     def _check_inputs(self, shapes: Shapes) -> None:
         """ValueError unless the layer takes arrays of these shapes."""
 
-    def __call__(self, x, w: Array | None = None):
+    def __call__(self, x: Any, w: Array | None = None) -> Any:
         """The result for data ``x`` and learned numbers ``w``."""
         if not self.is_whole:
             return self._rule(None, x, w, None, "")[0]
         program, arrays, passage = self._enter("value", x, w)
         return self._left(program.value(*arrays), passage)
 
-    def vjp(self, x, w: Array | None = None, *, wrt: str = "xw"):
+    def vjp(self, x: Any, w: Array | None = None, *, wrt: str = "xw") -> tuple[Any, Pullback]:
         """The result ``y`` and its pullback, ``pullback(grad_y) → (grad_x, grad_w)``.
 
         A pullback may be called more than once; each gradient has the shape of its own input. ``wrt`` says
@@ -139,7 +140,7 @@ class Ruled:
         loss, grad_w = program.value(*arrays)
         return loss, grad_w
 
-    def jvp(self, x, w: Array | None, dx, dw: Array | None = None):
+    def jvp(self, x: Any, w: Array | None, dx: Any, dw: Array | None = None) -> tuple[Any, Any]:
         """The result ``y``, and its derivative in the direction ``(dx, dw)``."""
         if not self.is_whole:
             return self._push(None, x, w, dx, dw, None)

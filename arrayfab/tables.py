@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 
 Row = tuple[str, ...]
 
@@ -20,6 +21,31 @@ def as_text(title: str, header: Row, rows: Sequence[Row]) -> str:
         for width in [max(map(len, (name, *cells)))]
     ]
     return "\n".join((printable(title), *("  ".join(line).rstrip() for line in zip(*aligned, strict=True))))
+
+
+def as_html(title: str, header: Row, rows: Sequence[Row]) -> str:
+    """A table in HTML; a head of empty names is left out, and what a row is about is its first cell."""
+    columns = list(_columns(header, rows))
+    styles = [f"text-align: {'right' if is_right else 'left'}" for *_, is_right in columns]
+    cells = zip(*(column for _, column, _ in columns), strict=True)
+    caption = f"<caption>{escape(printable(title))}</caption>" if title else ""
+    names = "".join(
+        f'<th scope="col" style="{style}">{escape(name)}</th>'
+        for style, (name, *_) in zip(styles, columns, strict=True)
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<th scope="row" style="{style}">{escape(cell)}</th>'
+            if i == 0
+            else f'<td style="{style}">{escape(cell)}</td>'
+            for i, (style, cell) in enumerate(zip(styles, line, strict=True))
+        )
+        + "</tr>"
+        for line in cells
+    )
+    head = f"<thead><tr>{names}</tr></thead>" if any(header) else ""
+    return f"<table>{caption}{head}<tbody>{body}</tbody></table>"
 
 
 def show(title: str, header: Row, rows: Sequence[Row]) -> None:

@@ -48,9 +48,13 @@ def bar(total: int | None = None):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     except ImportError:
+        console = None
+    else:
+        console = Console(stderr=True)
+    # Older versions of rich end a bar that is disabled with an empty line.
+    if console is None or not console.is_terminal:
         yield lambda **_: None
         return
-    console = Console(stderr=True)
     columns = (TextColumn("{task.description:24}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=console) as progress:
         yield partial(progress.update, progress.add_task("", total=total))

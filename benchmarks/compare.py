@@ -2,6 +2,7 @@
 
     python benchmarks/compare.py --quick                 # under two minutes
     python benchmarks/compare.py --json results.json     # everything; --only TEXT runs a piece and merges it
+    python benchmarks/compare.py --against results.json  # what has changed since a run
     python benchmarks/compare.py --report results.json   # docs/performance.md and its figures, from a file
 
 A peer that is not installed is left out with a line that says so; benchmarks/requirements.txt lists them all.
@@ -41,6 +42,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--json", metavar="FILE", type=Path, help="write the figures, merged into what FILE holds"
     )
     parser.add_argument(
+        "--against",
+        metavar="FILE",
+        type=Path,
+        help="show what has changed since the run in FILE",
+    )
+    parser.add_argument(
         "--report", metavar="FILE", type=Path, help="measure nothing; write the page and figures"
     )
     return parser.parse_args(arguments)
@@ -63,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     bind(options.threads, options.namespace)
     from records import read
-    from report import printed, write_page
+    from report import compared, printed, write_page
 
     if options.report:
         write_page(read(options.report), options.report.stem)
@@ -72,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     session = Session(options)
     results = session.run()
-    print(printed(results))
+    print(compared(results, read(options.against)) if options.against else printed(results))
     for line in session.errors:
         print(f"error: {line}", file=sys.stderr)
     return 1 if session.errors else 0

@@ -113,6 +113,39 @@ def gap(cell: dict, label: str) -> float | None:
     return None if ours is None else ours / max(figures["floor"].values())
 
 
+class Change(NamedTuple):
+    """How far arrayfab is from the floor in one pass of one cell, in a baseline and now."""
+
+    cell: str
+    label: str
+    then: float
+    now: float
+
+    @property
+    def factor(self) -> float:
+        """How many times as long it takes, beside what the machine can do at all."""
+        return self.now / self.then
+
+
+#: A change that is no larger is the machine's: medians of quiet runs differ by a tenth to a third.
+NOISE = 1.5
+
+
+def changes(results: dict, baseline: dict) -> list[Change]:
+    """Both runs' gaps where both have one, the worst change first.
+
+    They are relative to floors that each run has measured for itself, so that the baseline may be another
+    machine's.
+    """
+    found = []
+    for name, cell in results["cells"].items():
+        for label in PASSES:
+            now, then = (gap(each, label) for each in (cell, baseline["cells"].get(name, {})))
+            if now is not None and then is not None:
+                found.append(Change(name, label, then, now))
+    return sorted(found, key=lambda change: -change.factor)
+
+
 class Bar(NamedTuple):
     """Something that was wanted, and what was reached."""
 

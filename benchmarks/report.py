@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from records import OURS, PASSES, bars, gap, geometric_mean, ratios, slower
+from records import NOISE, OURS, PASSES, bars, changes, gap, geometric_mean, ratios, slower
 
 DOCS = Path(__file__).parents[1] / "docs"
 Rows = list[list[str]]
@@ -179,6 +179,19 @@ def printed(results: dict) -> str:
     if results["machine"]["device"] == "cuda":
         names.insert(3, "gpu")
     return "\n\n".join(filter(None, (parts[name](text_table) for name in names)))
+
+
+def compared(results: dict, baseline: dict) -> str:
+    """What has changed since a baseline, as text."""
+    found = changes(results, baseline)
+    rows = [["cell", "pass", "× floor then", "now", "change", ""]]
+    for change in found:
+        says = "slower" if change.factor > NOISE else "faster" if change.factor < 1 / NOISE else ""
+        figures = [shown(change.then), shown(change.now), f"{change.factor:.2f} ×"]
+        rows.append([change.cell, change.label, *figures, says])
+    slower = sum(change.factor > NOISE for change in found)
+    said = f"{slower} of {len(found)} passes take more than {NOISE} times as long as in the baseline"
+    return "\n\n".join([text_table(rows), f"{said} ({baseline['machine']['arrayfab']})."])
 
 
 def write_page(results: dict, name: str, docs: Path = DOCS) -> None:

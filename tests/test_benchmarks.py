@@ -229,6 +229,13 @@ def test_the_gap_is_to_the_higher_floor():
     assert records.gap(cell({"arrayfab": 3.0}), "forward") == 3.0
 
 
+def test_changes_are_those_of_the_gap_and_the_worst_comes_first():
+    then = run(a=cell({"arrayfab": 3.0}), b=cell({"arrayfab": 1.0}), gone=cell({"arrayfab": 1.0}))
+    now = run(a=cell({"arrayfab": 6.0}), b=cell({"arrayfab": 3.0}), new=cell({"arrayfab": 1.0}))
+    found = records.changes(now, then)
+    assert [(change.cell, change.factor) for change in found] == [("b", 3.0), ("a", 2.0)]
+
+
 def test_what_is_slower_comes_worst_first_without_the_inline_formula():
     ms = {"arrayfab": 1.0, "PyTorch eager": 0.9, "JAX by hand": 0.5, "NumPy inline": 0.1, "CoLA": 2.0}
     assert [ratio.value for ratio in records.slower(run(a=cell(ms)))] == [0.5, 0.9]

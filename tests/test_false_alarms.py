@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -103,7 +104,10 @@ def test_layers_without_a_formula(check):
     check()
 
 
-@parametrize_with_checks([af.Sequential([recon, af.Pointwise("relu")])], namespaces=["torch", "strict"])
+HERE = ["strict", *(["torch"] if find_spec("torch") else [])]
+
+
+@parametrize_with_checks([af.Sequential([recon, af.Pointwise("relu")])], namespaces=HERE)
 def test_a_kink_elsewhere(check):
     check()
 

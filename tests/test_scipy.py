@@ -305,7 +305,7 @@ def test_where_arrays_stay_on_the_device_nothing_is_converted_but_the_dtype(monk
     W = af.LowRank(r=2).fabricate(w, 3, 4)
     A, role = aslinearoperator(W), af.Reconciliation(fabrication=af.LowRank(r=2), n=3, D=4)
     J = jacobian(role, np.eye(4, dtype=np.float32), w, "x")
-    assert (A.matvec(np.ones((4, 1), np.float32)).dtype, A.rmatvec(np.ones(3)).dtype) == (
+    assert (A.matvec(np.ones(4, np.float32)).dtype, A.rmatvec(np.ones(3)).dtype) == (
         np.float32,
         np.float64,
     )

@@ -132,6 +132,49 @@ def test_a_list_names_a_fabrication_for_each_matrix():
     assert [layer.fabrication for layer in fitted.model_.layers[::2]] == variants
 
 
+def test_what_is_not_learned_is_the_base():
+    X, y = scaled(load_wine)
+    before = LogisticRegression(max_iter=1000).fit(X, y)
+    held = FabricatedClassifier(af.LowRank(r=1), base=before.coef_, alpha=1e9, random_state=0).fit(X, y)
+    np.testing.assert_allclose(held.decision_function(X), X @ before.coef_.T, atol=1e-5)
+    assert held.w_.shape == (3 + 13 + 3,)
+    tuned = FabricatedClassifier(af.LowRank(r=1), base=before.coef_, random_state=0).fit(X, y)
+    w, bias = tuned.w_[:-3], tuned.w_[-3:]
+    update = np.outer(w[:3], w[3:])
+    np.testing.assert_allclose(tuned.decision_function(X), X @ (before.coef_ + update).T + bias, atol=1e-9)
+    assert tuned.loss_curve_[-1] < held.loss_curve_[-1]
+    again = pickle.loads(pickle.dumps(tuned))
+    np.testing.assert_array_equal(again.predict(X), tuned.predict(X))
+
+
+@pytest.mark.parametrize("update", [af.LowRank(r=2), af.Full(), af.DualLPHM(r=1)], ids=str)
+def test_learning_starts_where_the_matrix_is_its_base(update):
+    X, y = scaled(load_wine)
+    W0 = np.random.default_rng(0).standard_normal((3, 13))
+    fresh = FabricatedClassifier(update, base=W0, learning_rate=0, random_state=0).partial_fit(X, y, range(3))
+    np.testing.assert_allclose(fresh.decision_function(X), X @ W0.T, atol=1e-12)
+
+
+def test_some_matrices_have_a_base_and_others_not():
+    X, y = scaled(load_wine)
+    W0 = np.random.default_rng(0).standard_normal((5, 13))
+    fitted = clone(FabricatedClassifier(af.Full(), base=[W0, None], hidden_layer_sizes=(5,), max_iter=1))
+    fitted.set_params(random_state=0, warm_start=True)
+    with pytest.warns(ConvergenceWarning):
+        fitted.fit(X.astype(np.float32), y)
+    first, _, last = fitted.model_.layers
+    np.testing.assert_array_equal(first.fabrication.terms[0].W0, W0.astype(np.float32))
+    assert last.fabrication == af.Full()
+    fresh = clone(fitted).set_params(learning_rate=0).partial_fit(X, y, range(3))
+    learned = fresh.w_[first.num_parameters() :][:15]
+    assert np.all(fresh.w_[:65] == 0)
+    assert np.all(learned != 0)
+    with pytest.warns(ConvergenceWarning):
+        fitted.set_params(base=[W0.copy(), None]).fit(X.astype(np.float32), y)
+    with pytest.raises(ValueError, match="base must stay"):
+        fitted.set_params(base=[2 * W0, None]).fit(X.astype(np.float32), y)
+
+
 def test_an_autoencoder_goes_back_through_the_same_layers():
     X, _ = scaled(load_wine)
     fitted = Fabricated(n_components=2, hidden_layer_sizes=(6, 4), tol=0.1, random_state=0).fit(X)
@@ -341,6 +384,13 @@ BAD = {
     "autoencoder": (
         Fabricated(af.Reconciliation(fabrication=af.Full(), n=2, D=3)),
         "Fabricated: model must be a Sequential of two layers, an encoder and a decoder",
+    ),
+    "base": (FabricatedClassifier(base=np.ones((2, 3))), "base 0 must have shape (1, 3), got (2, 3)"),
+    "bases": (FabricatedClassifier(base=[None, None]), "base must hold 1 matrices or None, one for each"),
+    "no base": (FabricatedClassifier(base=[[1.0, 2.0, 3.0]]), "base must be an array, or a list of arrays"),
+    "base of a layer": (
+        FabricatedClassifier(af.Reconciliation(fabrication=af.Full(), n=1, D=3), base=np.ones((1, 3))),
+        "model must be a fabrication, or a list of them, where there is a base",
     ),
     "components": (Fabricated(n_components=0), "n must be a positive integer, got 0"),
 }

@@ -270,7 +270,7 @@ BAD_WEIGHTS = {
     "inf": (np.full(60, np.inf), "infinity"),
     "text": ("balanced", "could not convert"),
     "columns": (np.ones((60, 1)), "1D array or scalar"),
-    "zero": (0.0, "must contain at least one non-zero number"),
+    "zero": (0.0, "zero"),
     "tiny": (1e-320, "alpha, divided by the sum of sample_weight, must be finite"),
 }
 

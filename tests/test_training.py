@@ -19,7 +19,6 @@ from arrayfab.training import (
     AdamW,
     Cosine,
     EarlyStopping,
-    Epoch,
     Exponential,
     History,
     Step,
@@ -546,19 +545,6 @@ def test_validation_must_be_a_pair_and_steps_a_number():
 
 
 # What is shown.
-
-
-def test_a_history_plots_itself():
-    pytest.importorskip("matplotlib").use("Agg")
-    import matplotlib.pyplot as plt
-
-    history = History([Epoch(1.0, 0.1, 1.1, 0.5, 1.0), Epoch(0.5, 0.1, 0.9, 0.75, 1.0)])
-    axes = history.plot()
-    assert [line.get_ydata().tolist() for line in axes.lines] == [[1.0, 0.5], [1.1, 0.9]]
-    _, other = plt.subplots()
-    assert History([Epoch(1.0, 0.1)]).plot(other) is other
-    assert len(other.lines) == 1
-    plt.close("all")
 
 
 def test_a_bar_is_shown_on_a_terminal(monkeypatch, capsys):

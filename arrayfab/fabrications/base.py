@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
 from numbers import Real
@@ -14,6 +15,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab._builders import Builders
+from arrayfab._shown import Shown
 from arrayfab.fabrications.blueprint import blueprint, settle_sizes
 from arrayfab.matrix import StructuredMatrix
 from arrayfab.structures import Cost, Cotangents, Dense, Structure
@@ -29,7 +31,7 @@ builds = _BUILDERS.enter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fabrication:
+class Fabrication(Shown):
     """``ψ``: a vector ``w ∈ R^l`` of learned numbers in, a matrix ``W ∈ R^{n×D}`` out.
 
     A variant is a frozen dataclass of hyper-parameters that says which `blocks` are learned and what the
@@ -102,7 +104,7 @@ class Fabrication:
         """
         return StructuredMatrix(self, n, D, w).checked()
 
-    def vjp(self, w: Array, n: int, D: int):
+    def vjp(self, w: Array, n: int, D: int) -> tuple[Array, Callable[[Array], Array]]:
         """The dense ``W`` and its pullback, ``pullback(grad_W) → grad_w``.
 
         Parameters are those of `fabricate`. A pullback may be called more than once.

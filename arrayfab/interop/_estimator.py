@@ -91,12 +91,16 @@ class Estimator(BaseEstimator):
             self._fail(f"data to learn, standardized as the first ones, are too large for {dtype}")
         return target
 
-    def _made_model(self, n_features: int, n_outputs: int) -> Layer:
-        """A model from that many columns to that many."""
+    def _made_model(self, X: Array, n_outputs: int) -> Layer:
+        """A model from the columns of ``X`` to that many."""
         if isinstance(self.model, Layer):
             return self.model
-        sizes = (n_features, *self._hidden(), n_outputs)
-        return self._stack(self._fabrications(sizes), sizes)
+        sizes = (X.shape[1], *self._hidden(), n_outputs)
+        return self._stack(self._fabrications(sizes, X), sizes)
+
+    def _initial(self, model: Layer, **options) -> Array:
+        """Numbers to start from; the options are those of `arrayfab.Fabrication.init`."""
+        return model.init(**options)
 
     def _n_outputs(self, target: Array) -> int:
         return target.shape[1]
@@ -122,8 +126,8 @@ class Estimator(BaseEstimator):
             self._refuse("hidden_layer_sizes must be a tuple of sizes", self.hidden_layer_sizes, TypeError)
         return tuple(self.hidden_layer_sizes)
 
-    def _fabrications(self, sizes: tuple[int, ...]) -> list[Fabrication]:
-        """One for every matrix between layers of these sizes."""
+    def _fabrications(self, sizes: tuple[int, ...], X: Array) -> list[Fabrication]:
+        """One for every matrix between layers of these sizes, for data like ``X``."""
         if self.model is None:
             return [_smaller(LowRank(r=4), Full(), n, D) for D, n in pairwise(sizes)]
         if isinstance(self.model, Fabrication):
@@ -141,10 +145,10 @@ class Estimator(BaseEstimator):
 
     def _start(self, X, n_outputs):
         """Make the model, and draw the numbers to start from."""
-        model = self._made_model(X.shape[1], n_outputs)
+        model = self._made_model(X, n_outputs)
         seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
         xp = _arrays.backend_of("model", "X", X).xp
-        w = model.init(rng=seed, xp=xp, dtype=X.dtype, device=_arrays.device_of(X))
+        w = self._initial(model, rng=seed, xp=xp, dtype=X.dtype, device=_arrays.device_of(X))
         shape = tuple(model(X[:1, :], w).shape)
         if shape != (1, n_outputs):
             self._refuse(f"model must turn a row into shape {(1, n_outputs)}", shape)
@@ -278,7 +282,7 @@ class Estimator(BaseEstimator):
             return
         for name, value in self._recipe().items():
             before = self._made_with[name]
-            if value is not before and value != before:
+            if not _same(value, before):
                 self._refuse(f"{name} must stay {before!r} as long as w_ is learned on", value)
 
     def _refuse(self, expected, got, error=ValueError):
@@ -316,6 +320,15 @@ class Estimator(BaseEstimator):
                 f"{there[0].__name__} on {there[1]}"
             )
         return moved(type(self).__name__, name, X, self.w_)
+
+
+def _same(one, other) -> bool:
+    """Whether parameters are equal, of which some may be arrays."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if hasattr(one, "shape") and hasattr(other, "shape"):
+        return np.array_equal(host(one), host(other))
+    return one is other or bool(one == other)
 
 
 def _smaller(one: Fabrication, other: Fabrication, n: int, D: int) -> Fabrication:

@@ -6,7 +6,6 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab.composition import Sequential
-from arrayfab.gradients import softmax_cross_entropy
 from arrayfab.layer import Layer
 
 try:
@@ -18,9 +17,9 @@ try:
         TransformerMixin,
     )
     from sklearn.utils import check_array
-    from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
 
+    from arrayfab.interop._classes import Classifying
     from arrayfab.interop._estimator import Estimator
     from arrayfab.interop._samples import host
 except ImportError as error:
@@ -115,15 +114,24 @@ class FabricatedRegressor(MultiOutputMixin, RegressorMixin, Estimator):
         return y[:, 0] if self._is_flat else y
 
 
-class FabricatedClassifier(ClassifierMixin, Estimator):
+class FabricatedClassifier(ClassifierMixin, Classifying):
     """A linear model or a multi-layer perceptron for classes, every matrix of it fabricated.
 
     It minimizes ``(2 Σᵢ sᵢ Hᵢ(w) + alpha ‖w‖²) / (2 Σᵢ sᵢ)`` by L-BFGS, with ``Hᵢ`` the cross entropy of a
     sample and ``sᵢ`` its weight. The model has an output for every class; for two classes a single one, the
     logit of the second.
 
-    Parameters and attributes are those of `FabricatedRegressor`, but that ``classes_`` stands in place of
-    ``target_mean_`` and ``target_scale_``.
+    Parameters
+    ----------
+    base : array, shape ``(outputs, n_features)``, or list of array or None, optional
+        A matrix that was trained before, to which what is fabricated is added: it is frozen, and ``w_`` holds
+        no more than the update, which starts where the matrix is the base, and the biases, which start from
+        zero. With hidden layers one for every matrix, each with a row for every column that it gives, or None
+        where there is none. For two classes the last one has one row. It may be any array: its numbers go
+        where ``X`` is, into its dtype.
+
+    Other parameters and attributes are those of `FabricatedRegressor`, but that ``classes_`` stands in place
+    of ``target_mean_`` and ``target_scale_``.
 
     Examples
     --------
@@ -138,45 +146,34 @@ class FabricatedClassifier(ClassifierMixin, Estimator):
     True
     """
 
-    def _validated(self, X, y, is_batch):
-        """``X``, and the probability of every class."""
-        X, y = validate_data(self, X, y, dtype="numeric", reset=self._is_first)
-        y, found = self._labels(y)
-        if not hasattr(self, "classes_"):
-            self.classes_ = found
-        if len(self.classes_) < 2:
-            raise ValueError(f"{type(self).__name__}: y must hold two classes or more, got one class")
-        known, names = set(self.classes_.tolist()), set(found.tolist())
-        if not (names <= known if is_batch else names == known):
-            self._refuse(f"y must hold {'classes of' if is_batch else 'the classes'} {self.classes_}", found)
-        return X, (y[:, None] == self.classes_).astype(np.float64)
-
-    def _target(self, y, weights):
-        return y
-
-    def _labels(self, y):
-        """Labels on the host, and the classes among them."""
-        y = host(y)
-        check_classification_targets(y)
-        return y, np.unique(y)
-
-    @property
-    def _is_binary(self):
-        return len(self.classes_) == 2
-
-    def _n_outputs(self, target):
-        return 1 if self._is_binary else target.shape[1]
-
-    def _loss(self, outputs, target, weights):
-        value, grad = softmax_cross_entropy(self._logits(outputs), weights * target)
-        return value, grad[:, -outputs.shape[1] :]
-
-    def _logits(self, outputs):
-        """One for every class; the first of two is zero."""
-        if not self._is_binary:
-            return outputs
-        xp = _arrays.backend_of("logits", "outputs", outputs).xp
-        return xp.concat([xp.zeros_like(outputs), outputs], axis=1)
+    def __init__(
+        self,
+        model=None,
+        *,
+        base=None,
+        hidden_layer_sizes=(),
+        activation="tanh",
+        alpha=1e-4,
+        max_iter=200,
+        tol=1e-4,
+        learning_rate=0.01,
+        random_state=None,
+        warm_start=False,
+        verbose=False,
+    ):
+        super().__init__(
+            model,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            alpha=alpha,
+            max_iter=max_iter,
+            tol=tol,
+            learning_rate=learning_rate,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+        )
+        self.base = base
 
     def fit(self, X, y, sample_weight=None):
         """Learn from ``X``, ``(rows, n_features)``, and classes ``y``, ``(rows,)``."""
@@ -188,15 +185,6 @@ class FabricatedClassifier(ClassifierMixin, Estimator):
             revision._name_classes(classes)
             revision._step(X, y, sample_weight)
         return self
-
-    def _name_classes(self, classes):
-        if classes is None and not hasattr(self, "classes_"):
-            self._refuse("the first partial_fit needs all classes", classes)
-        elif classes is not None:
-            found = self._labels(classes)[1]
-            self.classes_ = getattr(self, "classes_", found)
-            if found.tolist() != self.classes_.tolist():
-                self._refuse(f"classes must be those of the first call, {self.classes_}", classes)
 
     def _outputs(self, X, method):
         X = self._checked(X, method)
@@ -307,14 +295,14 @@ class Fabricated(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         X = validate_data(self, X, dtype="numeric", reset=self._is_first)
         return X, X
 
-    def _made_model(self, n_features, n_outputs):
+    def _made_model(self, X, n_outputs):
         if isinstance(self.model, Layer):
             if not (isinstance(self.model, Sequential) and len(self.model.layers) == 2):
                 self._refuse("model must be a Sequential of two layers, an encoder and a decoder", self.model)
             return self.model
         hidden = self._hidden()
-        sizes = (n_features, *hidden, self.n_components, *hidden[::-1], n_outputs)
-        fabrications, middle = self._fabrications(sizes), len(hidden) + 1
+        sizes = (X.shape[1], *hidden, self.n_components, *hidden[::-1], n_outputs)
+        fabrications, middle = self._fabrications(sizes, X), len(hidden) + 1
         encoder = self._stack(fabrications[:middle], sizes[: middle + 1])
         decoder = self._stack(fabrications[middle:], sizes[middle:])
         return Sequential([encoder, decoder])

@@ -29,7 +29,10 @@ LONGEST = 1 << 24
 
 
 def save(
-    path: str | bytes | os.PathLike, entries: Mapping[str, tuple], *, known: Iterable[type] = ()
+    path: str | bytes | os.PathLike[str],
+    entries: Mapping[str, tuple[Any, ...]],
+    *,
+    known: Iterable[type] = (),
 ) -> None:
     """Write learned numbers and what they belong to into one safetensors file.
 
@@ -74,7 +77,7 @@ def save(
         file.write(written)
 
 
-def content(entries: Mapping[str, tuple], known: Iterable[type] = ()) -> bytes:
+def content(entries: Mapping[str, tuple[Any, ...]], known: Iterable[type] = ()) -> bytes:
     """The bytes of the file that `save` writes."""
     from_numpy = import_safetensors("safetensors.numpy")
     registry, described = Registry(known), []
@@ -102,13 +105,13 @@ def _row(array: np.ndarray) -> dict[str, Any]:
 
 
 def load(
-    path: str | bytes | os.PathLike,
+    path: str | bytes | os.PathLike[str],
     *,
     xp: ModuleType | None = None,
     device: Any = None,
     verify: bool = True,
     known: Iterable[type] = (),
-) -> dict[str, tuple]:
+) -> dict[str, tuple[Any, ...]]:
     """What `save` wrote: a dictionary of the same tuples, in the same order.
 
     Nothing in the file is executed, and no class is imported that an installed package has not registered.
@@ -147,7 +150,7 @@ def load(
 
 
 def read(
-    path: str | bytes | os.PathLike,
+    path: str | bytes | os.PathLike[str],
     *,
     xp: ModuleType | None = None,
     device: Any = None,

@@ -137,7 +137,7 @@ class Role(Ruled):
         ]
         return formula_of(self, tuple(holes)).structure
 
-    def init(self, **options) -> Array:
+    def init(self, **options: Any) -> Array:
         """Random learned numbers to start from; the options are those of `Fabrication.init`.
 
         The variance left out is the one with which the product keeps the scale of ``x``.

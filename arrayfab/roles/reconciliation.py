@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
@@ -90,7 +91,7 @@ class Reconciliation(Role):
         """The length ``l`` of ``w``, the bias included."""
         return super().num_parameters() + (self.n if self.bias else 0)
 
-    def init(self, **options):
+    def init(self, **options: Any) -> Array:
         w = super().init(**options)
         if not self.bias:
             return w

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,24 +42,6 @@ class History:
     def numbers(self) -> np.ndarray:
         """All numbers, an epoch in every row."""
         return np.asarray(self.epochs, dtype=np.float64).reshape(len(self.epochs), len(Epoch._fields))
-
-    def plot(self, axes: Any = None) -> Any:
-        """The losses, and the metric on an axis of its own at the right, with Matplotlib; gives the axes."""
-        if axes is None:
-            import matplotlib.pyplot as plt
-
-            axes = plt.figure(layout="constrained").subplots()
-        at = range(1, len(self.epochs) + 1)
-        for name, label in {"loss": "training", "validation_loss": "validation"}.items():
-            if not all(map(math.isnan, self.column(name))):
-                axes.plot(at, self.column(name), label=label)
-        axes.set(xlabel="epoch", ylabel="loss", yscale="log")
-        if not all(map(math.isnan, self.column("metric"))):
-            right = axes.twinx()
-            right.plot(at, self.column("metric"), "k:", label="metric")
-            right.set_ylabel("metric on the validation set (dotted)")
-        axes.legend()
-        return axes
 
 
 class Losses:

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class Training:
     """
 
     layer: Layer
-    loss: Callable = softmax_cross_entropy
+    loss: Callable[..., tuple[Any, Any]] = softmax_cross_entropy
     optimizer: Optimizer = field(default_factory=AdamW)
     rate: float | Callable[[float], float] = 1e-3
     smooth: bool = False
@@ -81,12 +82,12 @@ class Training:
     epochs: int = 10
     clip: float | None = None
     stopping: EarlyStopping | None = None
-    metric: Callable | None = None
+    metric: Callable[..., Any] | None = None
     seed: int = 0
     shuffle: bool = True
     axis: int = 0
-    prepare: Callable | None = None
-    compiled: Callable | None = None
+    prepare: Callable[..., Any] | None = None
+    compiled: Callable[..., Any] | None = None
 
     def __post_init__(self):
         if not isinstance(self.layer, Layer) or isinstance(self.layer, type):
@@ -109,7 +110,9 @@ class Training:
                 raise ValueError(f"Training: {name} must be a whole number, at least {least}, got {given!r}")
         checked_seed("Training", self.seed)
 
-    def start(self, x, target: Array, w: Array | None = None, *, validation: tuple | None = None) -> Run:
+    def start(
+        self, x: Any, target: Array, w: Array | None = None, *, validation: tuple[Any, Any] | None = None
+    ) -> Run:
         """A run from its first step.
 
         Parameters
@@ -127,7 +130,12 @@ class Training:
         return Run(self, x, target, w, validation)
 
     def resume(
-        self, entries: Mapping[str, tuple], x, target: Array, *, validation: tuple | None = None
+        self,
+        entries: Mapping[str, tuple[Any, ...]],
+        x: Any,
+        target: Array,
+        *,
+        validation: tuple[Any, Any] | None = None,
     ) -> Run:
         """A run from where another one was when its `Run.entries` were saved; `arrayfab.io.load` gives them.
 
@@ -180,7 +188,9 @@ class Run:
     history : History
     """
 
-    def __init__(self, training: Training, x, target: Array, w: Array, validation: tuple | None):
+    def __init__(
+        self, training: Training, x: Any, target: Array, w: Array, validation: tuple[Any, Any] | None
+    ):
         self.training, self.w, self._best = training, w, None
         self._backend = _arrays.check_real_floating("Training", "w", w)
         self._data = Data("x", x, target, training.axis)
@@ -248,7 +258,7 @@ class Run:
                     show(self.steps, text)
         return self
 
-    def entries(self) -> dict[str, tuple]:
+    def entries(self) -> dict[str, tuple[Any, ...]]:
         """All that is needed to go on from here, for `arrayfab.io.save`."""
         layer, (_, *arrays), xp = self.training.layer, self.state, self._backend.xp
         numbers = {
@@ -257,7 +267,8 @@ class Run:
             "position": np.asarray([self.steps, *self._settings().values()], dtype=np.float64),
         }
         made = {"w": (layer, self.w), "best": (layer, self.best)}
-        made |= {f"state.{i}": (layer, xp.asarray(array, copy=True)) for i, array in enumerate(arrays)}
+        # A layer may hold large matrices: it is not saved with what is no w of its own.
+        numbers |= {f"state.{i}": xp.asarray(array, copy=True) for i, array in enumerate(arrays)}
         return made | {name: (Full(), array) for name, array in numbers.items()}
 
     def _settings(self) -> dict[str, int]:
