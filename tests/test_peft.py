@@ -12,11 +12,15 @@ import pytest
 from special_files import put
 
 import arrayfab as af
-from arrayfab.io import read_peft
+from arrayfab.adapters import read_adapter, roles
 
 safetensors = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed")
 
 BASE = "base_model.model."
+
+
+def read_peft(folder, **options):
+    return roles(read_adapter(folder), **options)
 
 
 def normal(*shape, seed=0, dtype=np.float32):

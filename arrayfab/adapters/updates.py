@@ -304,4 +304,4 @@ class BOFT(Turned):
 
     def rotation(self, places):
         m, _, b, _ = self["R"].shape
-        return fab.Butterfly(b=b, m=m, riffled=self.is_riffled), (self["R"],)
+        return fab.Butterfly(b=b, m=m, is_riffled=self.is_riffled), (self["R"],)
