@@ -13,9 +13,11 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab._arrays import Array
 from arrayfab.adapters.adapter import Adapter
-from arrayfab.adapters.updates import Added
+from arrayfab.adapters.update import Added, Update
+from arrayfab.adapters.updates import Difference
 from arrayfab.fabrications.blueprint import as_size
 from arrayfab.io.configuration import short
+from arrayfab.io.files import as_numpy_has_it
 from arrayfab.io.tensors import place_on
 from arrayfab.roles import Reconciliation
 
@@ -52,6 +54,8 @@ def roles(
     ValueError
         If a module is changed by more than a product that is added to its result, or numbers are too large
         for the dtype.
+    TypeError
+        If the dtype is not one of real floating numbers.
 
     Examples
     --------
@@ -61,35 +65,39 @@ def roles(
     """
     if adapter.biases or adapter.replaced:
         names = sorted([*adapter.biases, *adapter.replaced])
-        raise ValueError(f"roles: the adapter has biases or tensors of its own, {short(repr(names))}")
-    tensors = [_plain(array) for update in adapter.updates.values() for array in update.arrays()]
-    place = partial(place_on, np.result_type(*tensors), _arrays.namespace(xp), dtype, device)
+        raise ValueError(
+            f"roles: the adapter changes biases, or replaces tensors, which no product does; merge it: "
+            f"{short(repr(names))}"
+        )
+    tensors = [as_numpy_has_it(array) for update in adapter.updates.values() for array in update.arrays()]
+    widest = np.result_type(np.float16, *tensors)
+    place = partial(place_on, widest, _arrays.namespace(xp), dtype, device)
+    updates: Mapping[str, Any] = adapter.updates
     made = {}
-    for name, update in adapter.updates.items():
+    for name, update in updates.items():
         owner = f"roles: module {short(repr(name))}"
-        if not isinstance(update, Added):
-            raise ValueError(f"{owner}: {update.family} changes the weights themselves; merge it")
-        if name in adapter.embeddings:
-            raise ValueError(f"{owner} is an embedding, which has no product with data")
-        _check_attention(owner, name)
-        n, columns = int(update.shape[0]), _columns(owner, name, update.shape[1], D)  # type: ignore[arg-type]
-        held = {key: place(owner, _plain(array)) for key, array in update.tensors.items()}
-        if columns > min((held[key].shape[1] for key in ("A",) if key in held), default=columns):
-            raise ValueError(f"{owner}: A has {held['A'].shape[1]} columns, fewer than D={columns}")
+        _check(owner, name, update, adapter)
+        n, columns = update.shape[0], _columns(owner, name, update, D)
+        held = {
+            key: place(f"{owner}: {key}", as_numpy_has_it(array)) for key, array in update.tensors.items()
+        }
         fabrication, blocks = replace(update, tensors=held).part(slice(0, n), columns)
-        backend = _arrays.backend_of(owner, "its numbers", blocks[0])
+        backend = _arrays.check_real_floating(owner, "w", blocks[0])
         w = backend.xp.concat([backend.reshape(block, (-1,)) for block in blocks])
         made[name] = Reconciliation(fabrication=update.scale * fabrication, n=n, D=columns), w
     return made
 
 
-def _plain(array: np.ndarray) -> np.ndarray:
-    """Numbers in a dtype that NumPy has itself."""
-    return array if array.dtype.kind == "f" and array.dtype.isbuiltin else array.astype(np.float32)
-
-
-def _check_attention(owner: str, name: str) -> None:
-    """ValueError where a module's result is not that of a product with the matrix that is adapted."""
+def _check(owner: str, name: str, update: Update, adapter: Adapter) -> None:
+    """ValueError unless what an update does is to add a product to the result of its module."""
+    if not isinstance(update, Added):
+        raise ValueError(f"{owner}: {update.family} changes the weights themselves; merge it")
+    if name in adapter.embeddings:
+        raise ValueError(f"{owner} is an embedding, which has no product with data")
+    if isinstance(update, Difference) and update.shape[1] == 1:
+        raise ValueError(
+            f"{owner}: weights of one column, as a norm has, are no matrix of a product; merge it"
+        )
     if f".{name}".endswith(".base_layer.out_proj"):
         raise ValueError(
             f"{owner} is the output projection of a torch.nn.MultiheadAttention: what is adapted with it is "
@@ -97,15 +105,19 @@ def _check_attention(owner: str, name: str) -> None:
         )
 
 
-def _columns(owner: str, name: str, columns: int | None, D: Any) -> int:
+def _columns(owner: str, name: str, update: Update, D: Any) -> int:
+    columns = update.shape[1]
     if columns is not None:
         if D is not None:
-            raise ValueError(f"{owner}: D must be left out, its numbers tell it; got {D!r}")
+            raise ValueError(f"{owner}: D must be left out, its numbers tell it; got {short(repr(D))}")
         return columns
     if D is None:
-        raise ValueError(f"{owner}: D is needed, a VeRA file does not hold the columns of the data")
+        raise ValueError(f"{owner}: D is needed, {update.family} does not hold the columns of the data")
     if isinstance(D, Mapping):
         if name not in D:
-            raise ValueError(f"{owner}: D has no entry for it, got {sorted(D)}")
+            raise ValueError(f"{owner}: D has no entry for it, got {short(repr(sorted(D)))}")
         D = D[name]
-    return as_size(owner, "D", D)
+    columns, most = as_size(owner, "D", D), update["A"].shape[1]
+    if columns > most:
+        raise ValueError(f"{owner}: A has {most} columns, fewer than D={columns}")
+    return columns

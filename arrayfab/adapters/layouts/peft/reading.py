@@ -179,6 +179,7 @@ def read(path: Path, name: str | None = None) -> Adapter:
     if not modules:
         raise ValueError(f"{owner}: the file has no module with {list(names)}")
     shared, replaced = _others(owner, kind, names, others, modules)
+    _check_saved(owner, config.get("modules_to_save"), replaced)
     updates, biases, kernels, embeddings = {}, {}, {}, set()
     for module_name, parts in modules.items():
         module = Module(parts, config)
@@ -240,6 +241,16 @@ def _others(owner, kind, names, tensors, modules):
     return shared, replaced
 
 
+def _check_saved(owner, modules, replaced):
+    """ValueError where none of the modules that were saved whole is there: PEFT names some that may be."""
+    if modules in _OFF:
+        return
+    if not (isinstance(modules, list) and all(isinstance(module, str) for module in modules)):
+        raise ValueError(f"{owner}: modules_to_save must be a list of names, got {short(repr(modules))}")
+    if not any(module in name for name in replaced for module in modules):
+        raise ValueError(f"{owner}: modules_to_save={short(repr(modules))} has no tensors in the file")
+
+
 def _split(key: str, names: tuple[str, ...]) -> tuple[str, str] | None:
     for name in names:
         for spelling in (name, f"{name}.weight"):
@@ -280,7 +291,9 @@ def _weights_of(folder: Path) -> Path:
 
 def check_settings(owner: str, config: dict, kind: str) -> None:
     """ValueError unless all settings of such an adapter are read, harmless or off."""
-    start, read = config.get("init_lora_weights"), _KINDS[kind][2]
+    start, read, bias = config.get("init_lora_weights"), _KINDS[kind][2], config.get("bias")
+    if bias not in (None, "none", "all", f"{kind.lower()}_only"):
+        raise ValueError(f"{owner}: bias={short(repr(bias))} cannot be read")
     if start not in _HARMLESS_STARTS:
         raise ValueError(
             f"{owner}: init_lora_weights={short(repr(start))} cannot be read: the adapter belongs to base "
