@@ -725,7 +725,10 @@ def test_vera_without_its_projections(peft, tmp_path):
         ({"r": 1}, (af.LPHM,) * 3),
         ({"r": 1, "alpha": 3, "decompose_both": True}, (af.LPHM, af.DualLPHM, af.DualLPHM)),
         ({"r": 2, "decompose_factor": 2}, (af.Hypercomplex, af.LPHM, af.LPHM)),
-        ({"r": 2, "decompose_factor": 8, "decompose_both": True}, (af.MirroredLPHM,) * 3),
+        (
+            {"r": 2, "decompose_factor": 8, "decompose_both": True},
+            (af.MirroredLPHM, af.Hypercomplex, af.MirroredLPHM),
+        ),
         ({"r": 8, "rank_pattern": {"third": 2}, "alpha_pattern": {"s.*": 5}}, None),
         ({"r": 2, "init_weights": "lycoris", "rank_dropout": 0.5, "module_dropout": 0.5}, None),
     ],
