@@ -9,7 +9,7 @@ import pytest
 
 from arrayfab.__main__ import main
 from arrayfab.adapters import Adapter, LoKr, LoRA, merging, read_adapter, write_adapter
-from arrayfab.adapters.files import Content, TensorFile, write_tensors
+from arrayfab.io.files import Content, TensorFile, write_tensors
 
 pytest.importorskip("safetensors")
 RNG = np.random.default_rng(0)
@@ -224,7 +224,7 @@ def test_an_error_in_the_middle_leaves_the_old_file(folder, monkeypatch, capsys)
     (folder / "out").write_bytes(b"old")
     calls = []
 
-    def failing(numbers, dtype):
+    def failing(owner, numbers, dtype):
         calls.append(dtype)
         if len(calls) > 2:
             raise ValueError("the disk is on fire")

@@ -16,7 +16,6 @@ safetensors = pytest.importorskip("safetensors.numpy")
 
 from arrayfab.adapters import LAYOUTS, read_adapter, write_adapter  # noqa: E402
 from arrayfab.adapters.adapter import Adapter, matched, renamed  # noqa: E402
-from arrayfab.adapters.files import TensorFile, dtype_of  # noqa: E402
 from arrayfab.adapters.updates import (  # noqa: E402
     BOFT,
     IA3,
@@ -28,6 +27,7 @@ from arrayfab.adapters.updates import (  # noqa: E402
     LoRA,
     VeRA,
 )
+from arrayfab.io.files import TensorFile, dtype_of  # noqa: E402
 
 R = 2
 

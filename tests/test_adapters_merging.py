@@ -15,9 +15,9 @@ pytest.importorskip("safetensors")
 
 from arrayfab.adapters import merging, updates  # noqa: E402
 from arrayfab.adapters.adapter import Adapter  # noqa: E402
-from arrayfab.adapters.files import Content, TensorFile, dtype_of, write_tensors  # noqa: E402
 from arrayfab.adapters.merging import merge, unmerge  # noqa: E402
 from arrayfab.adapters.weights import Weights  # noqa: E402
+from arrayfab.io.files import Content, TensorFile, dtype_of, write_tensors  # noqa: E402
 
 CODES = {"float32": "F32", "float16": "F16", "float64": "F64", "bfloat16": "BF16", "float8_e4m3fn": "F8_E4M3"}
 
@@ -189,8 +189,12 @@ def test_numbers_are_rounded_once(tmp_path_factory, held, written, seed):
 
 
 def test_numbers_too_large_for_a_dtype_are_no_infinities(tmp_path):
+    base = write(tmp_path / "base", {"a.weight": np.full((6, 4), 1e300)})
+    for narrow in ("float32", "bfloat16", "float8_e4m3fn"):
+        with pytest.raises(ValueError, match=f"merge: a.weight: numbers are too large for {narrow}, ask"):
+            merge(base, adapter({}), tmp_path / "out", dtype=narrow)
     base = write(tmp_path / "base", {"a.weight": np.full((6, 4), 1e5, np.float32)})
-    with pytest.raises(ValueError, match="numbers are too large for float16, ask for a wider dtype"):
+    with pytest.raises(ValueError, match=r"merge: a\.weight: numbers are too large for float16, ask"):
         merge(base, adapter({}), tmp_path / "out", dtype="float16")
     assert not (tmp_path / "out").exists()
 

@@ -15,7 +15,7 @@ safetensors = pytest.importorskip("safetensors.torch", reason="safetensors is no
 from safetensors import safe_open  # noqa: E402
 
 from arrayfab.adapters import merge, read_adapter, write_adapter  # noqa: E402
-from arrayfab.adapters.files import TensorFile  # noqa: E402
+from arrayfab.io.files import TensorFile  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -29,7 +29,7 @@ from arrayfab.adapters import (
     unmerge,
     write_adapter,
 )
-from arrayfab.adapters.files import Content, TensorFile, write_tensors
+from arrayfab.io.files import Content, TensorFile, write_tensors
 
 pytest.importorskip("safetensors")
 QUICK = settings(max_examples=12, deadline=None)

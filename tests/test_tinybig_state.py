@@ -14,6 +14,7 @@ from special_files import put
 import arrayfab as af
 import arrayfab.tinybig as door
 from arrayfab.io import read_tinybig
+from arrayfab.io.files import Content, write_tensors
 
 N, D, B, R, L, HIDDEN = 3, 4, 6, 2, 5, 7
 HYPER = {
@@ -189,6 +190,18 @@ def test_dtypes_that_numpy_does_not_have_come_as_float32(name, dtype):
     np.testing.assert_array_equal(w, [*exact[0], 0.5, 1.0, 3.0])
     W = np.outer(exact[0, :N], np.full(D, 1.5 * -0.25 * exact[0, N:].sum()))
     np.testing.assert_allclose(role.matrix(w), W, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e5m2"])
+def test_files_of_such_dtypes_come_as_float32(tmp_path, dtype):
+    narrow = getattr(pytest.importorskip("ml_dtypes"), dtype)
+    pytest.importorskip("safetensors")
+    numbers = np.full((1, N * D), -2.5).astype(narrow)
+    with (tmp_path / "state.safetensors").open("wb") as file:
+        write_tensors(file, {"w": Content.of(numbers)})
+    _, w = read_tinybig(tmp_path / "state.safetensors", {"w": (made("identity"), N, D)})["w"]
+    assert w.dtype == np.float32
+    np.testing.assert_array_equal(w, np.full(N * D, -2.5, np.float32))
 
 
 def test_bfloat16_stays_so_where_it_is_asked_for():

@@ -7,6 +7,7 @@ from arrayfab.adapters.layouts import LAYOUTS, read_adapter, write_adapter
 from arrayfab.adapters.made import Made, Nearness
 from arrayfab.adapters.merging import Line, Merge, merge, unmerge
 from arrayfab.adapters.resizing import resize, to_lora
+from arrayfab.adapters.roles import roles
 from arrayfab.adapters.updates import BOFT, IA3, OFT, Difference, DoRA, LoHa, LoKr, LoRA, Update, VeRA
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "merge",
     "read_adapter",
     "resize",
+    "roles",
     "to_lora",
     "unmerge",
     "write_adapter",

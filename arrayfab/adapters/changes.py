@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from arrayfab._arrays import Array
-from arrayfab.adapters.files import Tensor, is_floating
 from arrayfab.adapters.updates import Update
 from arrayfab.io.configuration import short
+from arrayfab.io.files import Tensor, is_floating
 
 
 @dataclass(frozen=True, eq=False)

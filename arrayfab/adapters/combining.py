@@ -12,11 +12,11 @@ import numpy as np
 
 from arrayfab.adapters.adapter import Adapter
 from arrayfab.adapters.factors import Cut, Finder, factored, joined
-from arrayfab.adapters.files import dtype_of
 from arrayfab.adapters.made import Made, Nearness
-from arrayfab.adapters.merging import rounded
 from arrayfab.adapters.updates import Added, Difference, LoRA
 from arrayfab.io.configuration import short
+from arrayfab.io.files import dtype_of
+from arrayfab.io.tensors import rounded
 
 _HOW = ("cat", "svd", "linear")
 
@@ -138,10 +138,15 @@ def _check(adapters, weights, how, rank, energy):
                 )
 
 
+def _owner(name):
+    return f"combine: module {short(repr(name))}"
+
+
 def _combined(name: str, held: list[tuple[float, Any]], how: str, finder: Finder) -> tuple[LoRA, float]:
+    owner = _owner(name)
     shapes = {update.shape for _, update in held if None not in update.shape}
     if len(shapes) != 1:
-        raise ValueError(f"combine: module {short(repr(name))}: the updates have shapes {sorted(shapes)}")
+        raise ValueError(f"{owner}: the updates have shapes {sorted(shapes)}")
     (n, D) = shapes.pop()
     pairs = [(weight, _pair(name, update, n, D)) for weight, update in held]
     dtype = finder.dtype or np.result_type(*held[0][1].arrays())
@@ -150,9 +155,9 @@ def _combined(name: str, held: list[tuple[float, Any]], how: str, finder: Finder
         if finder.cut == Cut():
             ranks = [A.shape[0] for _, (_, A) in pairs]
             finder = replace(finder, cut=Cut(rank=max(ranks)))
-        return replace(finder, dtype=dtype).nearest(whole, n, D)
+        return replace(finder, dtype=dtype).nearest(owner, whole, n, D)
     near = _lora(*_linear(name, held)) if how == "linear" else whole
-    near = LoRA(tensors={key: rounded(numbers, dtype) for key, numbers in near.tensors.items()})
+    near = LoRA(tensors={key: rounded(owner, numbers, dtype) for key, numbers in near.tensors.items()})
     return near, finder.error(whole, near, n, D)
 
 
@@ -164,8 +169,7 @@ def _pair(name, update, n, D):
     pair = factored(_wide(update), n, D) if isinstance(update, Added) else None
     if pair is None:
         raise ValueError(
-            f"combine: module {short(repr(name))}: {update.family} is no product of two factors; convert it "
-            "to LoRA first"
+            f"{_owner(name)}: {update.family} is no product of two factors; convert it to LoRA first"
         )
     return pair
 
@@ -176,10 +180,10 @@ def _wide(update):
 
 def _linear(name, held):
     if not all(isinstance(update, LoRA) for _, update in held):
-        raise ValueError(f"combine: module {short(repr(name))}: 'linear' adds up factors of LoRA alone")
+        raise ValueError(f"{_owner(name)}: 'linear' adds up factors of LoRA alone")
     ranks = sorted({update["A"].shape[0] for _, update in held})
     if len(ranks) > 1:
-        raise ValueError(f"combine: module {short(repr(name))}: 'linear' needs equal ranks, got {ranks}")
+        raise ValueError(f"{_owner(name)}: 'linear' needs equal ranks, got {ranks}")
     B, A = 0.0, 0.0
     for weight, update in held:
         size = weight * update.scale
@@ -195,16 +199,16 @@ def _biases(adapters, weights, dtype):
     for adapter, weight in zip(adapters, weights, strict=True):
         for name, bias in adapter.biases.items():
             if not isinstance(bias, Difference):
-                raise ValueError(
-                    f"combine: module {short(repr(name))}: {bias.family} adds nothing to its bias"
-                )
+                raise ValueError(f"{_owner(name)}: {bias.family} adds nothing to its bias")
             held.setdefault(name, []).append((weight * bias.scale, bias["delta"]))
     biases = {}
     for name, parts in held.items():
         if len({delta.shape for _, delta in parts}) > 1:
-            raise ValueError(f"combine: module {short(repr(name))}: its biases have several lengths")
+            raise ValueError(f"{_owner(name)}: its biases have several lengths")
         delta = np.sum([scale * delta.astype(np.float64) for scale, delta in parts], axis=0)
-        biases[name] = Difference(tensors={"delta": rounded(delta, dtype or parts[0][1].dtype)})
+        biases[name] = Difference(
+            tensors={"delta": rounded(f"{_owner(name)}: bias", delta, dtype or parts[0][1].dtype)}
+        )
     return biases
 
 

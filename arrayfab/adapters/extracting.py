@@ -15,14 +15,13 @@ import numpy as np
 from arrayfab import fabrications as fab
 from arrayfab.adapters.adapter import Adapter
 from arrayfab.adapters.factors import Cut, Finder
-from arrayfab.adapters.files import Tensor, dtype_of, is_floating
 from arrayfab.adapters.made import Made, Nearness
-from arrayfab.adapters.merging import rounded
 from arrayfab.adapters.updates import Added, Difference, LoKr
 from arrayfab.adapters.weights import Weights
 from arrayfab.fitting import fit
 from arrayfab.io.configuration import short
-from arrayfab.io.tensors import check_finite
+from arrayfab.io.files import Tensor, dtype_of, is_floating
+from arrayfab.io.tensors import check_finite, rounded
 
 #: So many numbers are compared at a time.
 _RUN = 1 << 22
@@ -178,12 +177,12 @@ class _Making:
     def _add(self, module, difference, kernel):
         if not difference["delta"].any():
             return
-        (n, D), rank = difference.shape, None
+        (n, D), rank, owner = difference.shape, None, f"extract: module {short(repr(module))}"
         if self._family == "lora":
-            held, error = self._finder.nearest(difference, n, D)
+            held, error = self._finder.nearest(owner, difference, n, D)
             rank = held["A"].shape[0]
         else:
-            held = _HELD[self._family](difference["delta"], self._finder.dtype)
+            held = _HELD[self._family](owner, difference["delta"], self._finder.dtype)
             error = self._finder.error(difference, held, n, D)
         self._updates[module] = held
         self.lines.append(Nearness(module, (n, D), held.family, rank, error))
@@ -204,14 +203,14 @@ def _difference(before: Tensor, after: Tensor) -> Difference:
     return Difference(tensors={"delta": delta})
 
 
-def _whole(delta: np.ndarray, dtype: np.dtype) -> Added:
-    return Difference(tensors={"delta": rounded(delta, dtype)})
+def _whole(owner: str, delta: np.ndarray, dtype: np.dtype) -> Added:
+    return Difference(tensors={"delta": rounded(owner, delta, dtype)})
 
 
-def _kronecker(delta: np.ndarray, dtype: np.dtype) -> Added:
+def _kronecker(owner: str, delta: np.ndarray, dtype: np.dtype) -> Added:
     fabrication = fab.Hypercomplex()
     first, second = fabrication.blocks(*delta.shape).values()
-    w = rounded(fit(fabrication, delta).w, dtype)
+    w = rounded(owner, fit(fabrication, delta).w, dtype)
     size = math.prod(first)
     return LoKr(tensors={"C1": w[:size].reshape(first), "C2": w[size:].reshape(second)})
 

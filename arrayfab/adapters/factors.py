@@ -12,8 +12,8 @@ import numpy as np
 
 from arrayfab import _arrays
 from arrayfab._arrays import Array
-from arrayfab.adapters.merging import rounded
 from arrayfab.adapters.updates import Added, Difference, LoHa, LoKr, LoRA, VeRA
+from arrayfab.io.tensors import rounded
 from arrayfab.matrix import StructuredMatrix
 
 #: ``U``, the singular values on the host, and ``Vᵀ``.
@@ -88,13 +88,13 @@ class Finder:
     xp: ModuleType | None = None
     device: Any = None
 
-    def nearest(self, update: Added, n: int, D: int) -> tuple[LoRA, float]:
+    def nearest(self, owner: str, update: Added, n: int, D: int) -> tuple[LoRA, float]:
         """An update of low rank, and its error in the Frobenius norm as a share of the whole."""
         placed = self._placed(update, update)
         u, s, vt = largest(placed, n, D, self)
         root, dtype = np.sqrt(s), self.dtype or np.result_type(*update.arrays())
         B, A = _arrays.to_host(u) * root, root[:, None] * _arrays.to_host(vt)
-        near = LoRA(tensors={"B": rounded(B, dtype), "A": rounded(A, dtype)})
+        near = LoRA(tensors={"B": rounded(owner, B, dtype), "A": rounded(owner, A, dtype)})
         return near, relative_error(placed, self._placed(near, update), n, D)
 
     def error(self, update: Added, near: Added, n: int, D: int) -> float:

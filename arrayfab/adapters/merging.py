@@ -19,10 +19,11 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab.adapters.adapter import Adapter, matched
 from arrayfab.adapters.changes import Change, Replaced
-from arrayfab.adapters.files import Content, Tensor, dtype_of, is_floating, write_tensors
 from arrayfab.adapters.weights import Weights
 from arrayfab.io.configuration import short
+from arrayfab.io.files import Content, Tensor, dtype_of, is_floating, write_tensors
 from arrayfab.io.replacing import replacing
+from arrayfab.io.tensors import rounded
 
 #: So many numbers are changed at a time.
 _RUN = 1 << 19
@@ -145,11 +146,11 @@ class _Rewriting:
 
     def content(self, tensor: Tensor) -> Content:
         dtype = self.dtype if self.dtype is not None and is_floating(tensor.dtype) else tensor.dtype
-        changes = self.changes.get(tensor.name, [])
+        changes, owner = self.changes.get(tensor.name, []), f"merge: {short(tensor.name)}"
         if changes and isinstance(changes[0][0], Replaced):
-            return Content.of(rounded(changes[0][0].tensor, dtype))
+            return Content.of(rounded(owner, changes[0][0].tensor, dtype))
         runs = partial(self._changed, tensor, changes) if changes else partial(tensor.runs, _RUN)
-        return Content(dtype, tensor.shape, lambda: (rounded(run, dtype) for run in runs()))
+        return Content(dtype, tensor.shape, lambda: (rounded(owner, run, dtype) for run in runs()))
 
     def _changed(self, tensor, changes):
         wide = np.float64 if tensor.dtype == np.float64 else np.float32
@@ -166,18 +167,6 @@ class _Rewriting:
 
     def _placed(self, numbers):
         return _arrays.from_host(numbers, self.xp, None, self.device)
-
-
-def rounded(numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Numbers in a dtype, rounded to nearest and even; ValueError where they are too large for it."""
-    if numbers.dtype == dtype:
-        return numbers
-    with np.errstate(over="ignore", invalid="ignore"):  # it is looked for below
-        cast = numbers.astype(dtype)
-    has_small_range = dtype.name.startswith("float") and dtype.itemsize < 4
-    if has_small_range and (np.isfinite(numbers) & ~np.isfinite(cast.astype(np.float32))).any():
-        raise ValueError(f"merge: numbers are too large for {dtype}, ask for a wider dtype")
-    return cast
 
 
 def _write(weights, out, rewriting, on_tensor):

@@ -15,12 +15,12 @@ import numpy as np
 from arrayfab.adapters.adapter import Adapter, matched
 from arrayfab.adapters.changes import Updated
 from arrayfab.adapters.factors import Cut, Finder
-from arrayfab.adapters.files import dtype_of
 from arrayfab.adapters.made import Made, Nearness
-from arrayfab.adapters.merging import rounded
 from arrayfab.adapters.updates import Added, Difference, Update
 from arrayfab.adapters.weights import Weights
 from arrayfab.io.configuration import short
+from arrayfab.io.files import dtype_of
+from arrayfab.io.tensors import rounded
 
 
 def to_lora(
@@ -91,11 +91,10 @@ def to_lora(
     updates, lines = dict(adapter.updates), []
     for i, (name, update) in enumerate(adapter.updates.items()):
         if fnmatch.fnmatchcase(name, only):
-            added, (n, D) = deltas(name, update)
-            if finder.dtype is None and added is not update:  # it is in the base's, or wider
-                near, error = replace(finder, dtype=np.result_type(*update.arrays())).nearest(added, n, D)
-            else:
-                near, error = finder.nearest(added, n, D)
+            (added, (n, D)), owner = deltas(name, update), f"module {short(repr(name))}"
+            # What was made with the base is in the base's dtype, or a wider one.
+            kind = finder.dtype or np.result_type(*update.arrays())
+            near, error = replace(finder, dtype=kind).nearest(owner, added, n, D)
             updates[name] = near
             lines.append(Nearness(name, (n, D), near.family, near["A"].shape[0], error))
         else:
@@ -103,7 +102,7 @@ def to_lora(
         on_module(i + 1, len(adapter.updates))
     lines += [Nearness(name, kept.shape, "replaced") for name, kept in adapter.replaced.items()]
     biases = {
-        name: bias if updates.get(name) is adapter.updates.get(name) else _of_scale_one(bias)
+        name: bias if updates.get(name) is adapter.updates.get(name) else _of_scale_one(name, bias)
         for name, bias in adapter.biases.items()
     }
     return Made(replace(adapter, updates=updates, biases=biases), lines)
@@ -126,12 +125,13 @@ def resize(adapter: Adapter, *, rank: int | None = None, energy: float | None = 
     return to_lora(adapter, rank=rank, energy=energy, **options)
 
 
-def _of_scale_one(bias: Update) -> Update:
+def _of_scale_one(name: str, bias: Update) -> Update:
     """What is added to a bias in the scale that the new factors have."""
     if not isinstance(bias, Difference) or bias.scale == 1:
         return bias
+    owner = f"module {short(repr(name))}: bias"
     delta = bias.scale * bias["delta"].astype(np.float64)
-    return Difference(tensors={"delta": rounded(delta, bias["delta"].dtype)})
+    return Difference(tensors={"delta": rounded(owner, delta, bias["delta"].dtype)})
 
 
 class _Deltas:

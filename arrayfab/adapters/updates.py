@@ -71,13 +71,24 @@ class LoKr(Added):
             (2, 1): fab.MirroredLPHM,
             (2, 2): fab.DualLPHM,
         }
-        ranks = {factor[1].shape[0] for factor in (first, second) if len(factor) == 2}
-        if len(ranks) > 1:  # no fabrication has two
-            second = (second[0] @ second[1],)
-            ranks = {first[1].shape[0]}
-        if ranks:
-            sizes["r"] = ranks.pop()
+        ranks = [factor[1].shape[0] for factor in (first, second) if len(factor) == 2]
+        if ranks:  # no fabrication has two
+            sizes["r"] = max(ranks)
+            first, second = (_padded(factor, sizes["r"]) for factor in (first, second))
         return kinds[len(first), len(second)](**sizes), (*first, *second)
+
+
+def _padded(factor: tuple[Array, ...], r: int) -> tuple[Array, ...]:
+    """A factor of a rank as one of a higher: with zeros, which add nothing."""
+    if len(factor) == 1 or factor[1].shape[0] == r:
+        return factor
+    A, B = factor
+    xp, missing = _arrays.backend_of("LoKr", "A", A).xp, r - B.shape[0]
+    right, below = (
+        xp.zeros(shape, dtype=A.dtype, device=_arrays.device_of(A))
+        for shape in ((A.shape[0], missing), (missing, B.shape[1]))
+    )
+    return xp.concat([A, right], axis=1), xp.concat([B, below], axis=0)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from arrayfab.adapters.files import Tensor, TensorFile
 from arrayfab.io.configuration import short
+from arrayfab.io.files import Tensor, TensorFile
 from arrayfab.io.reading import read_json, spelled
 
 _INDEX = ".safetensors.index.json"

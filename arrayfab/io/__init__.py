@@ -1,8 +1,7 @@
 """Files: checkpoints that hold configurations and learned numbers, and what other libraries wrote."""
 
 from arrayfab.io.checkpoint import load, save
-from arrayfab.io.peft import read_peft
 from arrayfab.io.registry import CheckpointError
 from arrayfab.io.tinybig import read_tinybig
 
-__all__ = ["CheckpointError", "load", "read_peft", "read_tinybig", "save"]
+__all__ = ["CheckpointError", "load", "read_tinybig", "save"]

@@ -18,7 +18,8 @@ from arrayfab import _arrays
 from arrayfab import tinybig as door
 from arrayfab._arrays import Array
 from arrayfab.io.configuration import short
-from arrayfab.io.tensors import check_finite, place_on, read_tensors
+from arrayfab.io.files import TensorFile, as_numpy_has_it
+from arrayfab.io.tensors import check_finite, place_on
 from arrayfab.roles import Reconciliation, Role
 from arrayfab.tinybig._fabrication import frozen_names
 from arrayfab.tinybig._roles import InRole
@@ -94,7 +95,8 @@ def read_tinybig(
     >>> role(np.ones((1, 4)), w)
     array([[8., 8., 8.]])
     """
-    state = state if isinstance(state, Mapping) else read_tensors(state)
+    if not isinstance(state, Mapping):
+        state = {name: as_numpy_has_it(tensor.read()) for name, tensor in TensorFile(state).items()}
     where = _arrays.namespace(xp), dtype, device
     return {key: _entry(key, function, state, where) for key, function in functions.items()}
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 from arrayfab.adapters.adapter import Adapter, renamed
-from arrayfab.adapters.files import dtype_of
 from arrayfab.adapters.layouts import diffusers, lycoris, mlx, peft
 from arrayfab.io.configuration import short
+from arrayfab.io.files import dtype_of
 from arrayfab.io.reading import spelled
 
 #: The layouts by name, the most particular first. Kohya's is that of LyCORIS.

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from arrayfab.adapters.adapter import Adapter
-from arrayfab.adapters.files import TensorFile
 from arrayfab.adapters.layouts.parts import by_module, inexpressible, rank_of, read_alone, write_files
 from arrayfab.adapters.layouts.peft.reading import check_settings, read_lora, read_lora_bias
 from arrayfab.adapters.layouts.peft.settings import Module
 from arrayfab.adapters.layouts.peft.writing import lora_tensors, ranks_and_scales
 from arrayfab.adapters.updates import Difference, DoRA, LoRA
 from arrayfab.io.configuration import parse, short
+from arrayfab.io.files import TensorFile
 from arrayfab.io.reading import spelled
 
 NAME = "diffusers"

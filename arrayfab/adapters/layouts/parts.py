@@ -10,20 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from arrayfab.adapters.files import Content, TensorFile, is_floating, write_tensors
-from arrayfab.adapters.merging import rounded
 from arrayfab.adapters.updates import Update
 from arrayfab.io.configuration import short
+from arrayfab.io.files import Content, TensorFile, is_floating, write_tensors
 from arrayfab.io.reading import spelled
 from arrayfab.io.replacing import replacing
-from arrayfab.io.tensors import check_finite
+from arrayfab.io.tensors import check_finite, rounded
+
+#: What makes the error of a module, of why it cannot be read or written.
+Refusal = Callable[[str], ValueError]
 
 
 class SeveralAdapters(ValueError):
     """A file holds several adapters of these names, and none was asked for."""
 
     def __init__(self, owner: str, names: list[str]):
-        super().__init__(f"{owner}: the file holds several adapters, say which by name: {names}")
+        super().__init__(f"{owner}: the file holds several adapters, say which by name: {short(repr(names))}")
         self.names = names
 
 
@@ -95,6 +97,10 @@ class Parts:
         """The shape of a convolution's kernel, that of the first of these tensors to have one."""
         return next((self.shape(name)[2:] for name in names if len(self.shape(name)) > 2), ())
 
+    def refusal(self, why: str) -> ValueError:
+        """The error of a module that cannot be read."""
+        return ValueError(f"{self.owner}: {why}")
+
     def check_empty(self) -> None:
         """ValueError unless all tensors have been taken."""
         if self._tensors:
@@ -159,7 +165,10 @@ def lokr_factors(parts: Parts, r: int) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
     for i in (1, 2):
         whole, *names = (f"lokr_{name}" for name in (f"w{i}", f"w{i}_a", f"w{i}_b", f"t{i}"))
-        tensors |= {f"C{i}": parts.take_matrix(whole)} if whole in parts else _factors(parts, i, r, *names)
+        if whole not in parts:
+            tensors |= _factors(parts, i, r, *names)
+        else:  # the second one has a convolution's kernel
+            tensors[f"C{i}"] = parts.take(whole, None, None) if i == 1 else parts.take_matrix(whole)
     return tensors
 
 
@@ -181,9 +190,9 @@ def lokr_tensors(update: Update, kernel: tuple[int, ...]) -> dict[str, np.ndarra
 def _factors(parts, i, r, rows, columns, core):
     if core in parts:
         kernel = parts.take(core, r, r, *parts.kernel(core))
-        A, B = parts.take(rows, r, None).T, mixed(kernel, parts.take(columns, r, None))
+        A, B = parts.take(rows, r, None).T, mixed(parts.refusal, kernel, parts.take(columns, r, None))
     else:
-        A, B = parts.take(rows, None, r), parts.take_matrix(columns, r)
+        A, B = parts.take(rows, None, r), parts.take(columns, r, None)
     return {f"A{i}": A, f"B{i}": B}
 
 
@@ -192,18 +201,18 @@ def wide(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def narrowed(array: np.ndarray, *sources: np.ndarray) -> np.ndarray:
+def narrowed(refusal: Refusal, array: np.ndarray, *sources: np.ndarray) -> np.ndarray:
     """Numbers that were computed of a file's: as float32, unless all of those are wider."""
     if all(source.dtype == np.float64 for source in sources):
         return array
     with np.errstate(over="ignore"):  # it is looked for below
         narrow = array.astype(np.float32)
     if np.isinf(narrow).any():
-        raise ValueError("an adapter's numbers, multiplied out, are too large for float32")
+        raise refusal("its numbers, multiplied out, are too large for float32")
     return narrow
 
 
-def mixed(core: np.ndarray, columns: np.ndarray) -> np.ndarray:
+def mixed(refusal: Refusal, core: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """``Σ_b core[a, b, k] columns[b, j]`` as a matrix of ``a`` by ``(j, k)``.
 
     Of factors ``rows`` and ``columns`` that meet in a convolution's kernel (L. Tucker, 1966), it is what the
@@ -211,7 +220,7 @@ def mixed(core: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """
     r, s = core.shape[:2]
     inner = np.tensordot(wide(core).reshape(r, s, -1), wide(columns), axes=(1, 0))  # (a, k, j)
-    return narrowed(np.moveaxis(inner, 1, 2).reshape(r, -1), core, columns)
+    return narrowed(refusal, np.moveaxis(inner, 1, 2).reshape(r, -1), core, columns)
 
 
 def folded(matrix: np.ndarray, kernel: tuple[int, ...]) -> np.ndarray:
@@ -249,7 +258,8 @@ def write_files(
     """
     contents = {}
     for name, tensor in tensors.items():
-        contents[name] = Content.of(rounded(tensor, dtype or tensor.dtype) if tensor.ndim else tensor)
+        owner = f"{spelled(path)}: tensor {short(name)}"
+        contents[name] = Content.of(rounded(owner, tensor, dtype or tensor.dtype) if tensor.ndim else tensor)
     with ExitStack() as stack:
         write_tensors(stack.enter_context(replacing(path)), contents, metadata)
         for place, content in (others or {}).items():
@@ -267,9 +277,9 @@ def inexpressible(path: str | os.PathLike, name: str, family: str, why: str) -> 
     return ValueError(f"{spelled(path)}: module {short(repr(name))}: {family} cannot be written: {why}")
 
 
-def scaled_by(scale: float, array: np.ndarray) -> np.ndarray:
+def scaled_by(refusal: Refusal, scale: float, array: np.ndarray) -> np.ndarray:
     """An array times a number, itself where that is one."""
-    return array if scale == 1.0 else narrowed(scale * wide(array), array)
+    return array if scale == 1.0 else narrowed(refusal, scale * wide(array), array)
 
 
 def rank_of(tensors: Mapping[str, np.ndarray]) -> int:

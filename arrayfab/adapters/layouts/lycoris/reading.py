@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from arrayfab.adapters.adapter import Adapter
-from arrayfab.adapters.files import TensorFile
 from arrayfab.adapters.layouts.parts import (
     Parts,
     by_module,
@@ -21,6 +20,7 @@ from arrayfab.adapters.layouts.parts import (
 )
 from arrayfab.adapters.updates import BOFT, IA3, OFT, Difference, DoRA, LoHa, LoKr, LoRA, Update
 from arrayfab.io.configuration import short
+from arrayfab.io.files import TensorFile
 from arrayfab.io.reading import spelled
 
 NAME = "lycoris"
@@ -139,7 +139,9 @@ def _lora(parts: Parts) -> Update:
     r = parts.rows("lora_down.weight")
     B, down = parts.take_matrix("lora_up.weight", None, r), parts.take_matrix("lora_down.weight", r)
     if "lora_mid.weight" in parts:
-        down = mixed(parts.take("lora_mid.weight", r, r, *parts.kernel("lora_mid.weight")), down)
+        down = mixed(
+            parts.refusal, parts.take("lora_mid.weight", r, r, *parts.kernel("lora_mid.weight")), down
+        )
     return LoRA(tensors={"B": B, "A": down}, scale=_scale(parts, r))
 
 
@@ -172,7 +174,7 @@ def _with_lengths(parts, update):
 def _ia3(parts: Parts) -> Update:
     of_results, shape = not parts.take_number("on_input"), parts.shape("weight")
     weight = parts.take_vector("weight")
-    v = narrowed(1.0 + wide(weight), weight)
+    v = narrowed(parts.refusal, 1.0 + wide(weight), weight)
     return IA3(tensors={"v": v}, of_results=of_results, is_by_channel=len(shape) > 2 and not of_results)
 
 
@@ -202,10 +204,10 @@ def _oft(parts: Parts) -> Update:
     shrunk = longest / length if 0.0 < longest < length else 1.0
     tensors = {"v": parts.take_vector("rescale", size)} if "rescale" in parts else {}
     if len(shape) == 4:  # of R, the fabrication takes (R - Rᵀ) / 2
-        R = doubled(blocks) if shrunk == 1.0 else narrowed(shrunk * skew, blocks)
+        R = doubled(blocks) if shrunk == 1.0 else narrowed(parts.refusal, shrunk * skew, blocks)
         return BOFT(tensors={"R": R, **tensors}, of_results=True, is_riffled=True)
     # Its transpose multiplies, which is that of the negative.
-    skew = narrowed(-shrunk * skew[:, *np.triu_indices(shape[-1], 1)], blocks)
+    skew = narrowed(parts.refusal, -shrunk * skew[:, *np.triu_indices(shape[-1], 1)], blocks)
     return OFT(tensors={"skew": skew, **tensors}, of_results=True)
 
 

@@ -88,7 +88,7 @@ def _tensors_of(adapter: Adapter, path: Path, name: str) -> Tensors:
         if not (isinstance(bias, Difference) and (update is None or isinstance(update, Difference))):
             raise refuse("LyCORIS adds to biases where it adds to the whole weight, and does no more to them")
         is_norm = update is not None and not kernel and update.shape[1] == 1
-        tensors["b_norm" if is_norm else "diff_b"] = scaled_by(bias.scale, bias["delta"][:, 0])
+        tensors["b_norm" if is_norm else "diff_b"] = scaled_by(refuse, bias.scale, bias["delta"][:, 0])
     if update is None:
         return tensors
     if isinstance(update, DoRA):
@@ -124,7 +124,10 @@ def _loha(update: LoHa, kernel, refuse) -> Tensors:
 def _lokr(update: LoKr, kernel, refuse) -> Tensors:
     tensors = lokr_tensors(update, kernel)
     if "lokr_w1" in tensors and "lokr_w2" in tensors:  # where alpha has no say
-        return tensors | {"lokr_w1": scaled_by(update.scale, tensors["lokr_w1"]), "alpha": as_number(1.0)}
+        return tensors | {
+            "lokr_w1": scaled_by(refuse, update.scale, tensors["lokr_w1"]),
+            "alpha": as_number(1.0),
+        }
     if len({update[name].shape[0] for name in ("B1", "B2") if name in update.tensors}) > 1:
         raise refuse("LyCORIS has one rank for both factors")
     return tensors | _alpha(update)
@@ -135,14 +138,14 @@ def _alpha(update: Added) -> Tensors:
 
 
 def _ia3(update: IA3, kernel, refuse) -> Tensors:
-    weight = narrowed(wide(update["v"]) - 1.0, update["v"])
+    weight = narrowed(refuse, wide(update["v"]) - 1.0, update["v"])
     if kernel:
         weight = weight.reshape(1, -1, *(1 for _ in kernel))
     return {"weight": weight, "on_input": np.asarray(int(not update.of_results))}
 
 
 def _full(update: Difference, kernel, refuse) -> Tensors:
-    delta = scaled_by(update.scale, update["delta"])
+    delta = scaled_by(refuse, update.scale, update["delta"])
     if kernel:
         return {"diff": folded(delta, kernel)}
     return {"w_norm": delta[:, 0]} if delta.shape[1] == 1 else {"diff": delta}

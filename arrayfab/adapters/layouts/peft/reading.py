@@ -59,7 +59,7 @@ def read_lora(module: Module, shared: Shared) -> Update:
         B, A = module.take_matrix("lora_B.weight", None, r), module.take_matrix("lora_A.weight", r, None)
         tensors = {"B": B, "A": A}
     update = LoRA(tensors=tensors, scale=module.scale("lora_alpha", root=module.is_on("use_rslora")))
-    if "lora_magnitude_vector" not in module:
+    if not module.is_on("use_dora", default="lora_magnitude_vector" in module):
         return update
     m = module.take_vector("lora_magnitude_vector", update.shape[1 if is_embedding else 0])
     return DoRA(tensors={"m": m}, inner=update, per="column" if is_embedding else "row")
@@ -107,7 +107,9 @@ def _oft(module: Module, shared: Shared) -> Update:
         # Constrained: no block of skew-symmetric numbers is longer than so much.
         longest = module.number("eps", 6e-5) / math.sqrt(skew.shape[0])
         length = math.sqrt(2.0) * np.linalg.norm(wide(skew), axis=1, keepdims=True)
-        skew = narrowed(wide(skew) * np.minimum(1.0, longest / np.maximum(length, longest)), skew)
+        skew = narrowed(
+            module.refusal, wide(skew) * np.minimum(1.0, longest / np.maximum(length, longest)), skew
+        )
     terms = None
     if module.is_on("use_cayley_neumann"):
         count = int(module.number("num_cayley_neumann_terms", 5))
@@ -177,6 +179,7 @@ def read(path: Path, name: str | None = None) -> Adapter:
     if not modules:
         raise ValueError(f"{owner}: the file has no module with {list(names)}")
     shared, replaced = _others(owner, kind, names, others, modules)
+    _check_saved(owner, config.get("modules_to_save"), replaced)
     updates, biases, kernels, embeddings = {}, {}, {}, set()
     for module_name, parts in modules.items():
         module = Module(parts, config)
@@ -211,7 +214,7 @@ def _kernel(module):
 
 def read_lora_bias(module: Module) -> Update | None:
     """What a bias of ``lora_B`` adds, None where there is none."""
-    if "lora_B.bias" not in module:
+    if not module.is_on("lora_bias", default="lora_B.bias" in module):
         return None
     scale = module.scale("lora_alpha", root=module.is_on("use_rslora"))
     return Difference(tensors={"delta": module.take("lora_B.bias", None)[:, None]}, scale=scale)
@@ -222,7 +225,7 @@ def _others(owner, kind, names, tensors, modules):
     shared, replaced = {}, {}
     for key, tensor in tensors.items():
         place, _, last = key.removeprefix(_PREFIX).rpartition(".")
-        if kind == "VERA" and last in ("vera_A", "vera_B"):
+        if kind == "VERA" and key in ("base_model.vera_A", "base_model.vera_B"):
             check_tensor(f"{owner}: tensor {short(key)}", tensor, None, None)
             shared[last] = tensor
             continue
@@ -231,9 +234,21 @@ def _others(owner, kind, names, tensors, modules):
         check_tensor(f"{owner}: tensor {short(key)}", tensor, *tensor.shape)
         module = place.removesuffix(".base_layer")
         # The weight of an adapted embedding is saved with it, as it was: training leaves it alone.
-        if not (last == "weight" and module != place and module in modules):
-            replaced[f"{module}.{last}"] = tensor
+        if last == "weight" and module != place and module in modules:
+            continue
+        if replaced.setdefault(f"{module}.{last}", tensor) is not tensor:
+            raise ValueError(f"{owner}: tensor {short(key)} is there twice, under two spellings")
     return shared, replaced
+
+
+def _check_saved(owner, modules, replaced):
+    """ValueError where none of the modules that were saved whole is there: PEFT names some that may be."""
+    if modules in _OFF:
+        return
+    if not (isinstance(modules, list) and all(isinstance(module, str) for module in modules)):
+        raise ValueError(f"{owner}: modules_to_save must be a list of names, got {short(repr(modules))}")
+    if not any(module in name for name in replaced for module in modules):
+        raise ValueError(f"{owner}: modules_to_save={short(repr(modules))} has no tensors in the file")
 
 
 def _split(key: str, names: tuple[str, ...]) -> tuple[str, str] | None:
@@ -258,7 +273,8 @@ def _of_adapter(owner, tensors, names, wanted):
         raise SeveralAdapters(owner, several)
     if wanted is not None and wanted not in several:
         raise ValueError(
-            f"{owner}: the file holds no adapter named {wanted!r}, only {several or 'one without'}"
+            f"{owner}: the file holds no adapter named {short(repr(wanted))}, only "
+            + (short(repr(several)) if several else "one without")
         )
     return {**found.get(None, {}), **found.get(wanted or (several[0] if several else None), {})}
 
@@ -275,7 +291,9 @@ def _weights_of(folder: Path) -> Path:
 
 def check_settings(owner: str, config: dict, kind: str) -> None:
     """ValueError unless all settings of such an adapter are read, harmless or off."""
-    start, read = config.get("init_lora_weights"), _KINDS[kind][2]
+    start, read, bias = config.get("init_lora_weights"), _KINDS[kind][2], config.get("bias")
+    if bias not in (None, "none", "all", f"{kind.lower()}_only"):
+        raise ValueError(f"{owner}: bias={short(repr(bias))} cannot be read")
     if start not in _HARMLESS_STARTS:
         raise ValueError(
             f"{owner}: init_lora_weights={short(repr(start))} cannot be read: the adapter belongs to base "

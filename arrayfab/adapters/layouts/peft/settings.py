@@ -34,9 +34,9 @@ class Module(Parts):
             raise ValueError(f"{self.owner}: {name} must be a finite number, got {short(repr(alpha))}")
         return alpha / (math.sqrt(self.rank()) if root else self.rank())
 
-    def is_on(self, name: str) -> bool:
+    def is_on(self, name: str, default: bool = False) -> bool:
         """Whether a setting is true."""
-        value = self._config.get(name, False)
+        value = self._config.get(name, default)
         if not isinstance(value, bool):
             raise ValueError(f"{self.owner}: {name} must be true or false, got {short(repr(value))}")
         return value
@@ -58,7 +58,7 @@ class Module(Parts):
         if not isinstance(patterns, dict):
             raise ValueError(f"{self.owner}: {patterns_name} must be a mapping, got {short(repr(patterns))}")
         for pattern, value in patterns.items():
-            if self._matches(patterns_name, rf"(.*\.)?({pattern})"):
+            if self._matches(patterns_name, pattern, rf"(.*\.)?({pattern})$"):
                 return value
         return patterns.get(self.name, self._config.get(name))
 
@@ -66,13 +66,13 @@ class Module(Parts):
         """Whether this module is among those of a setting: ends of names, or a pattern of whole ones."""
         names = self._config.get(name) or []
         if isinstance(names, str):
-            return self._matches(name, f"(?:{names})")
+            return self._matches(name, names, f"(?:{names})$")
         if not (isinstance(names, list) and all(isinstance(each, str) for each in names)):
             raise ValueError(f"{self.owner}: {name} must be a list of names, got {short(repr(names))}")
         return self.name.endswith(tuple(names))
 
-    def _matches(self, setting, pattern):
+    def _matches(self, setting, pattern, expression):
         try:
-            return re.match(rf"{pattern}$", self.name) is not None
+            return re.match(expression, self.name) is not None
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"{self.owner}: {setting} has {short(repr(pattern))}: {short(error)}") from error

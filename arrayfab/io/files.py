@@ -54,6 +54,11 @@ def is_floating(dtype: np.dtype) -> bool:
     return dtype.kind == "f" or dtype.name.startswith(("bfloat", "float8"))
 
 
+def as_numpy_has_it(array: np.ndarray) -> np.ndarray:
+    """Numbers in a dtype of NumPy itself: those of ml_dtypes as float32, which holds them exactly."""
+    return array.astype(np.float32) if array.dtype.isbuiltin != 1 else array
+
+
 @dataclass(frozen=True)
 class Tensor:
     """A tensor in a file: what it is, and where."""
@@ -123,7 +128,14 @@ class TensorFile(Mapping[str, Tensor]):
             raise ValueError(
                 f"{spelled(self.path)}: tensor {short(name)} has the unknown dtype {short(dtype)}"
             )
-        return Tensor(name, dtype_of(_DTYPES[dtype]), tuple(shape), self.path, start + data_offsets[0])
+        kind = dtype_of(_DTYPES[dtype])
+        try:
+            np.broadcast_to(np.empty((), kind), shape)
+        except (OverflowError, ValueError) as error:  # a shape that NumPy cannot have
+            raise ValueError(
+                f"{spelled(self.path)}: tensor {short(name)} has a shape that cannot be read: {short(error)}"
+            ) from error
+        return Tensor(name, kind, tuple(shape), self.path, start + data_offsets[0])
 
     def __getitem__(self, name: str) -> Tensor:
         return self._tensors[name]
