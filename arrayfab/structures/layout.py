@@ -1,8 +1,8 @@
 """How products are laid out for the BLAS at hand.
 
 Everything that was measured about processors and BLAS stands here. The constants come from an Intel Xeon and
-an AMD EPYC with OpenBLAS, the latter with its kernels for AVX-512 and for AVX2; ``docs/performance.md`` has the
-figures.
+an AMD EPYC with OpenBLAS, the latter with its kernels for AVX-512 and for AVX2; ``docs/performance.md`` has
+the figures.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _run(rows: int, multiplies: int) -> int:
 
 
 def _has_many_rows(rows: int, n: int, D: int) -> bool:
-    """Whether there are many rows, and the product is not to stay whole, for BLAS's threads or its own sake."""
+    """Whether there are many rows, and the product is not so large as to stay whole, for BLAS's threads."""
     if ALONE and min(n, D) <= THIN:
         return MANY * min(n, D) <= rows
     return MANY * max(n, D) <= rows and rows * n * D <= MOST * RUN
