@@ -421,6 +421,18 @@ def test_many_rows_in_runs_give_what_they_give_at_once(structure, monkeypatch):
         assert np.vdot(cotangents.take(name, move.shape), move) == moved
 
 
+@settings(max_examples=100)
+@given(st.tuples(st.integers(0, 60), st.integers(1, 6), st.integers(1, 6)), st.booleans(), st.booleans())
+def test_products_are_the_same_in_whatever_way_they_are_laid_out(sizes, is_alone, is_transposed):
+    rows, n, D = sizes
+    a, b, c = integers(1, rows, n), integers(2, n, D), integers(3, rows, D)
+    if is_transposed:
+        a, b, c = (np.asfortranarray(each) for each in (a, b, c))
+    with mock.patch.multiple(layout, ALONE=is_alone, RUN=64, CALL=1, SHORT=1, MANY=1):
+        assert_equal(layout.product(a, b), np.einsum("ij,jk", a, b))
+        assert_equal(layout.product_of_columns(a, c), np.einsum("ji,jk", a, c))
+
+
 def test_shapes_that_do_not_fit_are_refused():
     A, B = Dense("A", (2, 3)), Dense("B", (2, 3))
     with pytest.raises(ValueError, match=r"product: shapes \(2, 3\) and \(2, 3\) do not fit"):

@@ -68,9 +68,9 @@ class Dense(Structure):
                 self._send(cotangents, numbers.mT(gy), numbers.mT(x))
             if not need_x:
                 return None
-            return held @ gy if self.is_transposed else numbers.matmul_tn(held, gy)
+            return (numbers.matmul if self.is_transposed else numbers.matmul_tn)(held, gy)
 
-        y = numbers.matmul_tn(held, x) if self.is_transposed else held @ x
+        y = (numbers.matmul_tn if self.is_transposed else numbers.matmul)(held, x)
         return y, dense_cols_pullback
 
     def dense(self, numbers):

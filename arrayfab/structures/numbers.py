@@ -101,13 +101,12 @@ class Numbers:
     def matmul_tn(self, a: Array, b: Array) -> Array:
         """``aᵀ b``."""
         mT = self.mT
-        # Broadcasting is faster than BLAS at the outer product of two rows.
-        times = operator.mul if a.shape[-2] == 1 else operator.matmul
         if b.ndim == 2 and b.shape[-1] <= layout.THIN < a.shape[-1]:
-            return mT(times(mT(b), a))
+            return mT(self.matmul_tn(b, a))
         if self._is_large(a, b):
             return self._laid_out(layout.product_of_columns, a, b)
-        return times(mT(a), b)
+        # Broadcasting is faster than BLAS at the outer product of two rows.
+        return mT(a) * b if a.shape[-2] == 1 else mT(a) @ b
 
     def matmul_nt(self, a: Array, b: Array) -> Array:
         """``a bᵀ``."""
