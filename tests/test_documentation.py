@@ -3,12 +3,10 @@
 A block below the line ``<!-- needs library -->`` runs where that library is installed.
 """
 
-import importlib.util
 import re
 import runpy
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -20,22 +18,28 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *(page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts)]
 PICTURES = runpy.run_path(str(DOCS / "pictures.py"))
-BLOCK = re.compile(r"^(?:<!-- needs (\w+) -->\n)?```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+GALLERY = runpy.run_path(str(DOCS / "gallery.py"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    module = ModuleType(f"page_{page.stem}")  # a page may be called as a library is
-    monkeypatch.setitem(sys.modules, module.__name__, module)  # where pickle looks for classes
-    missing = set()
-    for needed, block in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if needed and importlib.util.find_spec(needed) is None:
-            missing.add(needed)
-        else:
-            exec(compile(block, str(page), "exec"), vars(module))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    made, missing = GALLERY["run"](page)
+    if page.parent == GALLERY["FOLDER"] and hasattr(made, "figure"):
+        shown, kept = GALLERY["record"](made.figure), GALLERY["kept"](page.stem)
+        assert not GALLERY["differences"](shown, kept), f"run docs/gallery.py {page.stem}"
+        sys.modules["matplotlib.pyplot"].close(made.figure)
     if missing:
         pytest.skip(f"the other blocks ran; not installed: {', '.join(sorted(missing))}")
+
+
+def test_gallery_shows_every_page():
+    index = (GALLERY["FOLDER"] / "index.md").read_text(encoding="utf-8")
+    for name in GALLERY["names"]():
+        picture, page = f"](../pictures/gallery/{name}.svg)", GALLERY["FOLDER"] / f"{name}.md"
+        assert f"{picture}]({name}.md)" in index
+        assert picture in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", PICTURES["PICTURES"])
