@@ -212,7 +212,8 @@ def plan(
         on_line(len(lines), len(choices))
     if target is None:
         return Plan(n, D, budget, rows, tuple(lines))
-    lines.sort(key=lambda line: (line.error, line.l))
+    # What comes as near as rounding lets it is equally near, whatever BLAS made of the last digits.
+    lines.sort(key=lambda line: (max(line.error or 0.0, 1e-12), line.l))
     return Plan(n, D, budget, rows, tuple(lines), float(np.linalg.norm(on_host(target))))
 
 

@@ -199,6 +199,13 @@ def test_numbers_too_large_for_a_dtype_are_no_infinities(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_numbers_of_an_adapter_too_large_for_the_base_are_an_error(tmp_path):
+    base = write(tmp_path / "base", {"a.weight": np.ones((6, 4), np.float32)})
+    large = updates.LoRA(tensors={"A": 1e200 * A, "B": B})
+    with pytest.raises(ValueError, match="LoRA: numbers are too large for float32"):
+        merge(base, adapter({"a": large}), tmp_path / "out")
+
+
 def test_not_a_number_stays_one(tmp_path):
     W = normal(6, 4)
     W[2, 1] = np.nan

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
+
 from arrayfab import _arrays
 from arrayfab import fabrications as fab
 from arrayfab._arrays import Array
 from arrayfab.fabrications import Fabrication
+from arrayfab.io.tensors import rounded
 
 #: A fabrication, and the blocks of its ``w``.
 Fabricated = tuple[Fabrication, Sequence[Array]]
@@ -67,10 +70,10 @@ class Update:
     def placed(self, like: Array) -> Update:
         """The same with its numbers in the namespace and dtype and on the device of an array."""
         xp, device = _arrays.backend_of(self.family, "W0", like).xp, _arrays.device_of(like)
-        dtype = _arrays.dtype_name(like.dtype)
+        dtype = np.dtype(_arrays.dtype_name(like.dtype))
 
         def place(numbers):
-            return _arrays.from_host(numbers.astype(dtype), xp, None, device)
+            return _arrays.from_host(rounded(self.family, numbers, dtype), xp, None, device)
 
         return replace(self, tensors={name: place(numbers) for name, numbers in self.tensors.items()})
 

@@ -32,8 +32,9 @@ def rounded(owner: str, numbers: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return numbers
     with np.errstate(over="ignore", invalid="ignore"):  # it is looked for below
         cast = numbers.astype(dtype)
-    held = np.isfinite(cast)
-    if not held.all() and (np.isfinite(numbers) & ~held).any():
+        # Rounding keeps the order: where the ends come out finite, so do all.
+        ends = np.asarray([numbers.min(initial=0), numbers.max(initial=0)]).astype(dtype)
+    if not np.isfinite(ends).all() and (np.isfinite(numbers) & ~np.isfinite(cast)).any():
         raise ValueError(f"{owner}: numbers are too large for {dtype}, ask for a wider dtype")
     return cast
 
