@@ -3,7 +3,7 @@
     python benchmarks/compare.py --quick                 # under two minutes
     python benchmarks/compare.py --json results.json     # everything; --only TEXT runs a piece and merges it
     python benchmarks/compare.py --against results.json  # what has changed since a run
-    python benchmarks/compare.py --report results.json   # docs/performance.md and its figures, from a file
+    python benchmarks/compare.py --report results.json   # the pages, figures and tables, from a file
 
 A peer that is not installed is left out with a line that says so; benchmarks/requirements.txt lists them all.
 """
@@ -70,10 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     bind(options.threads, options.namespace)
     from records import read
-    from report import compared, printed, write_page
+    from report import compared, printed, write_pages
 
     if options.report:
-        write_page(read(options.report), options.report.stem)
+        write_pages(read(options.report), options.report.stem)
         return 0
     from session import Session  # imports NumPy, hence after the threads are set
 

@@ -1,4 +1,4 @@
-"""Figures as tables: in the terminal, and in docs/performance.md."""
+"""Figures as tables: in the terminal, in docs/performance.md and in benchmarks/results/tables.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 from records import NOISE, OURS, PASSES, bars, changes, gap, geometric_mean, ratios, slower
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+#: The pages that tables are written into, the second one for all that the first leaves out.
+PAGES = ("docs/performance.md", "benchmarks/results/tables.md")
 Rows = list[list[str]]
 MOST_ROWS = 40
 # What parts of the page about expanded data are called, the second where OpenBLAS was told its kernels.
@@ -194,20 +196,20 @@ def compared(results: dict, baseline: dict) -> str:
     return "\n\n".join([text_table(rows), f"{said} ({baseline['machine']['arrayfab']})."])
 
 
-def write_page(results: dict, name: str, docs: Path = DOCS) -> None:
-    """Put a run's tables between the marks in performance.md, and draw the figures."""
+def write_pages(results: dict, name: str, root: Path = ROOT) -> None:
+    """Put a run's tables between the marks in the pages, and draw the figures."""
     from figures import draw_all
 
-    path = docs / "performance.md"
-    page, before = path.read_text(encoding="utf-8"), ""
-    if is_of_expansions(results):
-        before = f"{EXPANDED['kernels' in results['machine']]}, "
-    for part, text in sections(results).items():
-        page = replaced(page, before + part, text(markdown_table))
-    source = f"From `benchmarks/results/{name}.json`."
-    path.write_text(replaced(page, before + "source", source), encoding="utf-8")
+    before = f"{EXPANDED['kernels' in results['machine']]}, " if is_of_expansions(results) else ""
+    parts = {part: text(markdown_table) for part, text in sections(results).items()}
+    parts["source"] = f"From `benchmarks/results/{name}.json`."
+    for path in (root / page for page in PAGES):
+        page = path.read_text(encoding="utf-8")
+        for part, text in parts.items():
+            page = replaced(page, before + part, text)
+        path.write_text(page, encoding="utf-8")
     if not before:
-        draw_all(results, docs / "figures")
+        draw_all(results, root / "docs" / "figures")
 
 
 def replaced(page: str, part: str, text: str) -> str:
