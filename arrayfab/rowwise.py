@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from arrayfab.formulated import Formulated
 from arrayfab.structures import LogSoftmax
-from arrayfab.structures.attention import Softmax as Shares
+from arrayfab.structures import Softmax as Shares
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from arrayfab.structures import (
     Diagonal,
     Identity,
     Inverses,
-    LargestSoftmax,
     Operator,
     Sigmoid,
+    Softmax,
     Streamed,
     blocks_transposed,
     hadamard,
@@ -183,7 +183,7 @@ MATRICES = [
     Operator(Skew(3)),
 ]
 # What has no degree, with numbers for which it has a value.
-CURVED = [Inverses(identities(2, 2) + Dense("S", (4, 2)), 2), LargestSoftmax(Dense("Z", (2, 4)), 2)]
+CURVED = [Inverses(identities(2, 2) + Dense("S", (4, 2)), 2), Softmax(Dense("Z", (2, 4)), 2)]
 
 
 @parametrize_with_checks(MATRICES, namespaces=["numpy"])

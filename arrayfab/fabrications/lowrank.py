@@ -10,13 +10,13 @@ from arrayfab.fabrications.sizes import nearest_factor, split_evenly
 from arrayfab.frozen import Gaussian
 from arrayfab.structures import (
     Diagonal,
-    LargestSoftmax,
     blocks_transposed,
     face,
     hadamard,
     khatri_rao,
     reshaped,
 )
+from arrayfab.structures.attention import Softmax
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +161,7 @@ class VBLoRA(Fabrication):
         }
 
     def matrix(self, n, D, logits_B, logits_A, bank):
-        B, A = (LargestSoftmax(logits, self.k) @ bank for logits in (logits_B, logits_A))
+        B, A = (Softmax(logits, self.k) @ bank for logits in (logits_B, logits_A))
         # Vectors lie along the columns of B.
         B = blocks_transposed(B, n // self.b)
         return B @ reshaped(A, (self.r, D))

@@ -5,6 +5,7 @@ A formula is spelled with ``A @ B``, ``A + B``, ``2.0 * A``, ``A.T``, `kron`, `D
 `Groupwise`.
 """
 
+from arrayfab.structures.attention import LinkedSoftmax, Softmax
 from arrayfab.structures.base import Cost, Multilinear, Structure
 from arrayfab.structures.beside import SideBySide, side_by_side
 from arrayfab.structures.blocks import (
@@ -31,7 +32,7 @@ from arrayfab.structures.normalization import Centred, centred, normalized, row_
 from arrayfab.structures.numbers import Cotangents, Numbers
 from arrayfab.structures.operators import Operator, SquareAction
 from arrayfab.structures.pairwise import Pairwise
-from arrayfab.structures.softmax import LargestSoftmax, LogSoftmax
+from arrayfab.structures.softmax import LogSoftmax
 from arrayfab.structures.streamed import Span, Streamed, StreamedHadamard
 from arrayfab.structures.sums import EveryRow, Sum, add
 from arrayfab.structures.toeplitz import Toeplitz
@@ -59,8 +60,8 @@ __all__ = [
     "Identity",
     "Inverses",
     "Kronecker",
-    "LargestSoftmax",
     "Let",
+    "LinkedSoftmax",
     "LogSoftmax",
     "LowRankHadamard",
     "Map",
@@ -72,6 +73,7 @@ __all__ = [
     "Reshaped",
     "SideBySide",
     "Sigmoid",
+    "Softmax",
     "Span",
     "SquareAction",
     "Streamed",

@@ -39,13 +39,25 @@ class _Shares(ThroughDense):
 # P = softmax(S) by rows:  dP = P ∘ (dS − δ 1ᵀ)  with  δᵢ = Σⱼ Pᵢⱼ dSᵢⱼ, which is its own transpose.
 @dataclass(frozen=True)
 class Softmax(_Shares):
-    """``exp(sᵢⱼ) / Σₖ exp(sᵢₖ)``. Its product with columns holds some rows of it at a time."""
+    """``exp(sᵢⱼ) / Σₖ exp(sᵢₖ)``, of the ``largest`` scores of a row alone where that is given.
+
+    Its product with columns holds some rows of it at a time.
+    """
 
     scores: Structure
+    largest: int | None = None
 
-    def _shares(self, s, numbers):
-        e = numbers.xp.exp(s - numbers.xp.max(s, axis=-1, keepdims=True))
+    def shares(self, s, numbers):
+        """The shares of rows of scores."""
+        xp = numbers.xp
+        e = xp.exp(s - xp.max(s, axis=-1, keepdims=True))
+        if self.largest is not None:
+            least = xp.sort(s, axis=-1)[..., self.shape[1] - self.largest :][..., :1]
+            e = xp.where(s < least, xp.zeros_like(e), e)
         return e / numbers.sum(e, axis=-1, keepdims=True)
+
+    def mean_square(self, variance):
+        return 1.0 / (self.shape[1] * (self.largest or self.shape[1]))  # equal shares
 
     def _tiles(self) -> Iterator[slice]:
         n, k = self.shape
@@ -55,11 +67,13 @@ class Softmax(_Shares):
     def cols(self, x, numbers):
         # y = P x:  gx = Pᵀ gy  and  gP = gy xᵀ, hence  gS = P ∘ (gy xᵀ − δ 1ᵀ)  with  δᵢ = ⟨gyᵢ, yᵢ⟩; and of
         # S = L R:  gL = gS Rᵀ,  gR = Lᵀ gS. Rows of P are made again where they are not all held at once.
+        if not isinstance(self.scores, Chain):
+            return super().cols(x, numbers)
         (left, pull_left), (right, pull_right) = (side.dense(numbers) for side in sides(self.scores))
         tiles = list(self._tiles())
 
         def shares(tile):
-            return self._shares(numbers.matmul(left[..., tile, :], right), numbers)
+            return self.shares(numbers.matmul(left[..., tile, :], right), numbers)
 
         held = [shares(tiles[0])] if len(tiles) == 1 else None
         ys = [(held[0] if held else shares(tile)) @ x for tile in tiles]
@@ -86,7 +100,7 @@ class Softmax(_Shares):
 
     def dense(self, numbers):
         s, pull = self.scores.dense(numbers)
-        p = self._shares(s, numbers)
+        p = self.shares(s, numbers)
 
         def softmax_pullback(g, cotangents):
             pull(p * (g - numbers.sum(p * g, axis=-1, keepdims=True)), cotangents)
@@ -103,32 +117,32 @@ class Softmax(_Shares):
 
     @property
     def derivative(self):
-        return SoftmaxAlong(self.scores, self.scores.tangent)
+        return SoftmaxAlong(self, self.scores.tangent)
 
 
 @dataclass(frozen=True)
 class SoftmaxAlong(ThroughDense):
     """The derivative of `Softmax` as the scores move along another matrix. It has no pullback."""
 
-    scores: Structure
+    of: Softmax
     direction: Structure
 
     @cached_property
     def shape(self):
-        return self.scores.shape
+        return self.of.shape
 
     @property
     def children(self):
-        return (self.scores, self.direction)
+        return (self.of.scores, self.direction)
 
     def dense(self, numbers):
-        p, _ = Softmax(self.scores).dense(numbers)
+        p, _ = self.of.dense(numbers)
         ds, _ = self.direction.dense(numbers)
         return p * (ds - numbers.sum(p * ds, axis=-1, keepdims=True)), no_second
 
     @property
     def dense_cost(self):
-        return Softmax(self.scores).dense_cost + self.direction.dense_cost
+        return self.of.dense_cost + self.direction.dense_cost
 
 
 def no_second(g, cotangents, need_x=True):
@@ -155,7 +169,8 @@ class LinkedSoftmax(_Shares):
     scores: Structure
     links: Links
 
-    def _shares(self, s, numbers):
+    def shares(self, s, numbers):
+        """The shares of scores on links."""
         rows = self.links.rows
         e = numbers.xp.exp(s - rows.spread(rows.largest(s, numbers), numbers))
         return e / rows.spread(rows.sums(e, numbers), numbers)
@@ -164,7 +179,7 @@ class LinkedSoftmax(_Shares):
         # As for `Softmax`: gp = Σ gy ∘ x, gs = p (gp − δ), and of s = Σ l ∘ r: gl = gs r, gr = gs l.
         rows, columns = self.links.rows, self.links.columns
         s, pull = on_links(self.scores, self.links, numbers)
-        p, xs = self._shares(s, numbers), columns.spread(x, numbers)
+        p, xs = self.shares(s, numbers), columns.spread(x, numbers)
         y = rows.sums(p * xs, numbers)
 
         def linked_softmax_cols_pullback(gy, cotangents, need_x=True):
@@ -194,29 +209,42 @@ class LinkedSoftmax(_Shares):
 
     @property
     def derivative(self):
-        return LinkedSoftmaxAlong(self.scores, self.scores.tangent, self.links)
+        return LinkedSoftmaxAlong(self, self.scores.tangent)
 
 
 @dataclass(frozen=True)
-class LinkedSoftmaxAlong(SoftmaxAlong):
-    """The derivative of `LinkedSoftmax`."""
+class LinkedSoftmaxAlong(ThroughDense):
+    """The derivative of `LinkedSoftmax`. It has no pullback."""
 
-    links: Links
+    of: LinkedSoftmax
+    direction: Structure
+
+    @cached_property
+    def shape(self):
+        return self.of.shape
+
+    @property
+    def children(self):
+        return (self.of.scores, self.direction)
 
     def cols(self, x, numbers):
-        rows, columns = self.links.rows, self.links.columns
-        s, _ = on_links(self.scores, self.links, numbers)
-        ds, _ = on_links(self.direction, self.links, numbers)
-        p = LinkedSoftmax(self.scores, self.links)._shares(s, numbers)
-        dp = p * (ds - rows.spread(rows.sums(p * ds, numbers), numbers))
-        return rows.sums(dp * columns.spread(x, numbers), numbers), no_second
+        links = self.of.links
+        s, _ = on_links(self.of.scores, links, numbers)
+        ds, _ = on_links(self.direction, links, numbers)
+        p = self.of.shares(s, numbers)
+        dp = p * (ds - links.rows.spread(links.rows.sums(p * ds, numbers), numbers))
+        return links.rows.sums(dp * links.columns.spread(x, numbers), numbers), no_second
 
     def dense(self, numbers):
         return self.cols(numbers.eye(*self.shape), numbers)
 
     def cols_cost(self, cols):
-        once = LinkedSoftmax(self.scores, self.links).cols_cost(cols)
+        once = self.of.cols_cost(cols)
         return once + once
+
+    @property
+    def dense_cost(self):
+        return self.cols_cost(self.shape[1])
 
 
 def on_links(matrix: Structure, links: Links, numbers) -> tuple[Array, Pullback]:
