@@ -1,7 +1,9 @@
 """The guides say what the library does: lines of the cheat sheet, tables of the guide to choosing."""
 
+import json
 import math
 import re
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
@@ -9,6 +11,9 @@ import numpy as np
 import pytest
 
 import arrayfab
+import choosing
+import choosing_page
+import report
 from arrayfab import Fabrication, expansions, interdependences
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -95,3 +100,28 @@ def test_every_formula_is_on_the_sheet():
     naive = {f"Naive{name}" for name in expansions.__all__}
     named = set(re.findall(r"\w+", SHEET))
     assert parts - whole - models - naive - {"GridInterdependence", "remainders"} <= named
+
+
+def test_the_guide_to_choosing_shows_what_was_measured():
+    found = json.loads(choosing.RESULTS.read_text(encoding="utf-8"))
+    page = (DOCS / "choosing.md").read_text(encoding="utf-8")
+    for part, text in choosing_page.sections(found).items():
+        assert f"<!-- {part} -->" in page
+        assert report.replaced(page, part, text(report.markdown_table)) == page, "run choosing.py --report"
+    assert {line["kind"] for lines in found["scores"].values() for line in lines} <= set(choosing_page.KINDS)
+
+
+def test_choosing_measures_and_draws(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    found = choosing.main(["--quick"])
+    assert "learned numbers at most" in capsys.readouterr().out
+    for lines in found["scores"].values():
+        assert all(len(line["scores"]) == 1 for line in lines)
+    (tmp_path / "figures").mkdir()
+    shutil.copy(DOCS / "choosing.md", tmp_path)
+    choosing_page.write_page(found, tmp_path)
+    assert "| 32 | `" in (tmp_path / "choosing.md").read_text(encoding="utf-8")
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "choosing-scores.svg",
+        "choosing-errors.svg",
+    }
