@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from arrayfab import models, notebook, remainders
+from arrayfab import models, remainders
 from arrayfab.composition import Parallel, Sequential
 from arrayfab.expansions import Expansion, Taylor
 from arrayfab.fabrications import (
@@ -116,7 +116,6 @@ __all__ = [
     "WeightedFusion",
     "load",
     "models",
-    "notebook",
     "plan",
     "remainders",
     "save",

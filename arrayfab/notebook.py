@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from arrayfab._shown import Shown, builds
+from arrayfab._shown import Shown
 from arrayfab.expansions import Expansion
 from arrayfab.fabrications import Fabrication
 from arrayfab.fabrications.blueprint import blueprint
@@ -38,7 +38,6 @@ _MOST_FORMULAS, _LONGEST = 12, 200
 _MOST_LEARNED = 1 << 18
 
 
-@builds("page")
 def page(shown: Shown) -> str:
     """The page. A part of it that cannot be written, or not cheaply, is left out."""
     heading, *parts = _parts(shown)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from report import DOCS, Rows, markdown_table, replaced
+from report import ROOT, Rows, markdown_table, replaced
 
 MNIST = Path(__file__).parent / "results" / "papers" / "mnist.json"
 SHOWN_BUDGET = 512
@@ -192,7 +192,7 @@ def error_rows(found: dict) -> Rows:
     return rows
 
 
-def write_page(found: dict, docs: Path = DOCS) -> None:
+def write_page(found: dict, docs: Path = ROOT / "docs") -> None:
     """Put the tables between the marks in choosing.md, and draw the figures."""
     path = docs / "choosing.md"
     page = path.read_text(encoding="utf-8")
