@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from session import processor
 
 HERE = Path(__file__).resolve()
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -119,7 +120,7 @@ def main() -> None:
     record = {
         "bytes": bytes_,
         "dtype": arguments.dtype,
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "least of": arguments.rounds,
         **best,
         "entries": json.loads(compared.stdout),
