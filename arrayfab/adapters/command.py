@@ -288,7 +288,10 @@ def _write(arguments, make: Callable[[Callable], Made]) -> int:
         names = None if base is None else Weights(base)
         write_adapter(made.adapter, arguments.out, arguments.layout, arguments.dtype, names)
     title = f"{target or 'nothing is written'}: {len(made.adapter.updates)} modules"
-    show(title, ("module", "shape", "family", "rank", "relative error"), rows)
+    if rows:
+        show(title, ("module", "shape", "family", "rank", "relative error"), rows)
+    else:  # in another layout alone
+        print(printable(title))
     for name in made.unmatched:
         _say(f"{short(name)} is in one of the models alone, or holds whole numbers that differ")
     return 1 if made.unmatched else 0
