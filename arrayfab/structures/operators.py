@@ -86,6 +86,10 @@ class Operator(Structure):
         return self._along(numbers.eye(n, n), -1, numbers, self.action), _nothing
 
     def mean_square(self, variance):
+        return self._moment
+
+    @cached_property
+    def _moment(self):
         # Of a vector of signs, (s M)ⱼ² is Σᵢ Mᵢⱼ² in the mean.
         n = self.shape[0]
         if n < 256:
