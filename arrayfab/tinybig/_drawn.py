@@ -51,18 +51,17 @@ class Drawn(transformation):
             self.distribution_function = Uniform(0.0, 1.0)
 
     def calculate_D(self, m):
-        self._check_k(m)
-        return self.k
-
-    def _check_k(self, m):
         if not 0 < self.k <= m:
             raise ParameterError(f"{self.name}: k must be from 1 to m={m}, got {self.k}")
+        return self.k
 
     def calculate_weights(self, x: Array, r: int = 1) -> Array:
-        """The probabilities of the first draw, in which every row sums to one."""
+        """The probabilities of the first draw; every row sums to one, or has zeros only."""
         xp, logs = _arrays.backend_of(self.name, "x", x).xp, self._log_density(x)
-        weights = xp.exp(logs - xp.max(logs, axis=-1, keepdims=True))
-        return weights / xp.sum(weights, axis=-1, keepdims=True)
+        largest = xp.max(logs, axis=-1, keepdims=True)
+        weights = xp.exp(logs - xp.where(xp.isfinite(largest), largest, xp.zeros_like(largest)))
+        total = xp.sum(weights, axis=-1, keepdims=True)
+        return weights / xp.where(total == 0.0, xp.ones_like(total), total)
 
     def _log_density(self, z):
         return self.distribution_function.log_prob(z)
@@ -75,17 +74,21 @@ class Drawn(transformation):
         raise NotImplementedError(f"{self.name}: what is drawn in every call is no expansion of arrayfab's")
 
     def _expanded(self, x, device, **more):
-        return self._joined(x, [self._drawn(x, r)[1] for r in range(1, self.d + 1)])
+        return self._joined(x, self._parts(x))
+
+    def _parts(self, x):
+        self.calculate_D(x.shape[1])
+        return [self._drawn(x, r) for r in range(1, self.d + 1)]
 
     def _joined(self, x, parts):
         D, xp = self.calculate_D(x.shape[1]), _arrays.backend_of(self.name, "x", x).xp
-        y = xp.reshape(xp.concat(parts, axis=-1), (x.shape[0], -1))
-        if y.shape[1] != D:
+        y = xp.concat([part for _, part in parts], axis=-1)
+        if math.prod(y.shape[1:]) != D:
             raise ParameterError(
-                f"{self.name}: {D} numbers are wanted, got {y.shape[1]}; tuples have one number each "
-                "only with log_prob=True"
+                f"{self.name}: {D} numbers are wanted, got {math.prod(y.shape[1:])}; tuples of several "
+                "attributes are one number each only with log_prob=True"
             )
-        return y
+        return xp.reshape(y, (x.shape[0], D))
 
     def _drawn(self, x, r):
         """The places that are drawn, of shape ``(b, k)`` or ``(b, k, r)``, and what comes out of them."""
@@ -129,27 +132,30 @@ class Drawn(transformation):
             raise NotImplementedError(f"{self.name}: vjp has no rule for a metric that is handed in")
         if self.log_prob and not isinstance(self.distribution_function, Distribution):
             raise NotImplementedError(f"{self.name}: vjp has no rule for a distribution that is handed in")
-        backend, (b, m) = _arrays.check_real_floating(self.name, "x", x), x.shape
-        xp, drawn = backend.xp, [self._drawn(x, r) for r in range(1, self.d + 1)]
-        y = self._joined(x, [part for _, part in drawn])
+        backend, parts = _arrays.check_real_floating(self.name, "x", x), self._parts(x)
+        y = self._joined(x, parts)
+        columns, places = self._origin(parts, *y.shape)
+        slope = self._slope(backend.xp, _at(backend, x, places))
+        back = _uses(places, x.shape[1])
 
         def drawn_pullback(grad_y):
-            first, grad_x = drawn[0][1], xp.zeros_like(x)
-            grads, start = xp.reshape(grad_y, (b, *first.shape[1:-1], -1)), 0
-            for places, part in drawn:
-                end, size = start + part.shape[-1], math.prod(places.shape[1:])
-                grad = xp.reshape(grads[..., start:end], (b, self.k, -1))
-                grad = xp.broadcast_to(grad, (b, self.k, size // self.k))
-                flat = places.reshape(b, size)
-                grad = xp.reshape(grad, (b, size)) * self._slope(xp, _at(backend, x, flat))
-                here = backend.index(flat[:, None, :] == np.arange(m)[:, None], _arrays.device_of(x))
-                grad_x = grad_x + xp.sum(
-                    xp.where(here, grad[:, None, :], xp.zeros_like(grad)[:, None, :]), axis=-1
-                )
-                start = end
-            return grad_x
+            grad = backend.take(grad_y, columns, 1) * slope
+            nothing = backend.xp.zeros_like(grad[:, :1])
+            return backend.xp.sum(_at(backend, backend.xp.concat([grad, nothing], axis=1), back), axis=-1)
 
         return y, drawn_pullback
+
+    def _origin(self, parts, b, D):
+        """Every column of ``y`` as often as it has attributes, and for each the attributes in all rows."""
+        columns, start = np.arange(D).reshape(*parts[0][1].shape[1:-1], -1), 0
+        used = []
+        for places, part in parts:
+            end, size = start + part.shape[-1], math.prod(places.shape[2:])
+            own = columns[..., start:end].reshape(self.k, -1)
+            used.append(np.broadcast_to(own, (self.k, size)).reshape(-1))
+            start = end
+        flat = [places.reshape(b, math.prod(places.shape[1:])) for places, _ in parts]
+        return np.concatenate(used), np.concatenate(flat, axis=1)
 
     def _slope(self, xp, x):
         if self.simply_sampling:
@@ -170,8 +176,8 @@ class DrawnTuples(Drawn):
     mean, std = 0.0, 1.0
 
     def calculate_D(self, m):
-        self._check_k(m)
-        return self.k * (sum(range(1, self.d + 1)) if self.simply_sampling else self.d)
+        each = sum(range(1, self.d + 1)) if self.simply_sampling else self.d
+        return super().calculate_D(m) * each
 
     def random_combinations(self, x: Array, r: int, *args, **kwargs) -> Array:
         """What is drawn of the tuples of ``r``, of shape ``(b, k, r)``, or ``(b, k)`` with ``log_prob``."""
@@ -189,9 +195,19 @@ class DrawnTuples(Drawn):
 
 
 def _at(backend, x, index):
-    """``x[i, index[i, j], …]``, of shape ``(b, k, …)``."""
+    """``x[i, index[i, …], …]``: entries of every row, or rows of them."""
     b, count, *rest = x.shape
-    flat = (np.arange(b)[:, None] * count + index).reshape(-1)
-    return backend.xp.reshape(
-        backend.take(backend.xp.reshape(x, (b * count, *rest)), flat, 0), (*index.shape, *rest)
-    )
+    flat = np.arange(b).reshape(b, *(1,) * (index.ndim - 1)) * count + index
+    values = backend.take(backend.xp.reshape(x, (b * count, *rest)), flat.reshape(-1), 0)
+    return backend.xp.reshape(values, (*index.shape, *rest))
+
+
+def _uses(places, m):
+    """Where each of ``m`` places stands in every row of ``places``; the width, where it does no more."""
+    b, width = places.shape
+    order = np.argsort(places, axis=1, kind="stable")
+    ordered = (np.arange(b)[:, None] * m + np.take_along_axis(places, order, axis=1)).reshape(-1)
+    rank = np.arange(b * width) - np.searchsorted(ordered, ordered)
+    uses = np.full((b * m, 1 + rank.max(initial=0)), width)
+    uses[ordered, rank] = order.reshape(-1)
+    return uses.reshape(b, m, uses.shape[1])
