@@ -25,7 +25,8 @@ class Drawn(transformation):
     ``simply_sampling``, or their log densities with ``log_prob``.
 
     Every call draws anew, in evaluation too. Draws are made on the host by ``rng``, NumPy's generator of
-    ``seed``; one that is assigned is used. A ``vjp`` is of the draw that it made.
+    ``seed``; one that is assigned is used. Data that are traced have no numbers there, and are refused by
+    their namespace. A ``vjp`` is of the draw that it made.
     """
 
     d = 1  # the longest tuples that are drawn
