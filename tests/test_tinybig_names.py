@@ -8,7 +8,6 @@ import pytest
 
 import arrayfab.tinybig as door
 
-_DRAWN = "draws attributes anew in every call, also in evaluation: it is no map of a row"
 _MEANS = "an algorithm of tinybig's own, with running means from call to call, also in evaluation"
 
 
@@ -21,12 +20,6 @@ def because(reason, names, ending=""):
 NOT_HERE = {
     "expansion": {},
     "compression": {
-        **because(
-            _DRAWN,
-            "naive naive_uniform naive_normal naive_cauchy naive_chi2 naive_exponential naive_gamma "
-            "naive_laplace",
-            "_probabilistic_compression",
-        ),
         **because(
             _MEANS,
             "incremental_feature_clustering_based_compression "

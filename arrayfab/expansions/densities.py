@@ -97,10 +97,10 @@ def _squashed(density: Density, scale: float) -> Density:
 NORMAL = Density(_normal, _normal_slope)
 CAUCHY = Density(_cauchy, _cauchy_slope)
 LAPLACE = Density(_laplace, _laplace_slope)
-_GAMMA, _CHI2 = Density(_gamma, _gamma_slope, positive=2), Density(_chi2, _chi2_slope)
-_EXPONENTIAL = Density(_exponential, _exponential_slope)
-GAMMA, EXPONENTIAL = _squashed(_GAMMA, 0.99), _squashed(_EXPONENTIAL, 0.99)
-CHI2, CHI2_OF_LESS = _squashed(_CHI2, 1.0), _squashed(_CHI2, 0.99)
+GAMMA, CHI2 = Density(_gamma, _gamma_slope, positive=2), Density(_chi2, _chi2_slope)
+EXPONENTIAL = Density(_exponential, _exponential_slope)
+_GAMMA, _EXPONENTIAL = _squashed(GAMMA, 0.99), _squashed(EXPONENTIAL, 0.99)
+_CHI2, _CHI2_OF_LESS = _squashed(CHI2, 1.0), _squashed(CHI2, 0.99)
 
 Pair = tuple[float, float]
 
@@ -194,7 +194,7 @@ class Gamma(Densities):
     """
 
     parameters: tuple[Pair, ...] = ((0.5, 1), (0.5, 2), (1, 1), (1, 2), (2, 1), (2, 2))
-    density = GAMMA
+    density = _GAMMA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +212,7 @@ class Chi2(Densities):
     """
 
     parameters: tuple[float, ...] = (1, 2)
-    density = CHI2
+    density = _CHI2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,7 +227,7 @@ class Exponential(Densities):
     """``log λ − λ v`` for every ``λ``; ``D = 6 m``. ``v = 0.99 σ(x) + 0.001``, as in tinybig's code."""
 
     parameters: tuple[float, ...] = (0.5, 0.75, 1, 2, 3, 5)
-    density = EXPONENTIAL
+    density = _EXPONENTIAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,8 +256,8 @@ class HybridProbabilistic(Densities):
         return [
             (NORMAL, self.normal),
             (CAUCHY, self.cauchy),
-            (CHI2_OF_LESS, (self.chi2,)),
-            (GAMMA, self.gamma),
+            (_CHI2_OF_LESS, (self.chi2,)),
+            (_GAMMA, self.gamma),
             (LAPLACE, self.laplace),
-            (EXPONENTIAL, (self.exponential,)),
+            (_EXPONENTIAL, (self.exponential,)),
         ]

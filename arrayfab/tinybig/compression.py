@@ -1,7 +1,7 @@
 """tinybig's compressions, over arrayfab's expansions and scikit-learn's estimators."""
 
 from arrayfab import expansions as _core
-from arrayfab.tinybig import _grids
+from arrayfab.tinybig import _distributions, _drawn, _grids
 from arrayfab.tinybig import _transformation as _of
 from arrayfab.tinybig import expansion as _expansion
 from arrayfab.tinybig._fitted import family as _family
@@ -73,6 +73,84 @@ tsne_manifold_compression = _fitted(
     "manifold.TSNE",
     "perplexity random_state",
     perplexity=...,
+)
+
+_OF_A_DRAW = {"metric": None, "with_replacement": False, "require_normalization": True}
+naive_probabilistic_compression = _row(
+    "naive_probabilistic_compression",
+    None,
+    _drawn.Drawn,
+    doc=_drawn.Drawn.__doc__,
+    first={"k": ...},
+    name="probabilistic_compression",
+    simply_sampling=True,
+    distribution_function=None,
+    distribution_function_configs=None,
+    **_OF_A_DRAW,
+    log_prob=False,
+    seed=0,
+)
+
+
+def _drawn_by(key, distribution, *, called="", is_of_normalized=True, **parameters):
+    """The compression by the density of one distribution, whose parameters have these defaults."""
+    ahead = {"require_normalization": True} if is_of_normalized else {}
+    own = {**ahead, "k": ..., "simply_sampling": True, **_OF_A_DRAW, "log_prob": False, "seed": 0}
+    fixed = {"_distribution": distribution, "_parameters": tuple(parameters)}
+    return _row(
+        f"naive_{key}_probabilistic_compression",
+        None,
+        naive_probabilistic_compression,
+        doc=f"`naive_probabilistic_compression` by the {key} density.",
+        fixed={**fixed, "_is_of_normalized": is_of_normalized},
+        name=called or f"naive_{key}_probabilistic_compression",
+        **parameters,
+        **own,
+    )
+
+
+naive_uniform_probabilistic_compression = _drawn_by(  # its name is tinybig's
+    "uniform",
+    _distributions.Uniform,
+    called="naive_normal_probabilistic_compression",
+    low=0.0,
+    high=1.0,
+)
+naive_normal_probabilistic_compression = _drawn_by(
+    "normal", _distributions.Normal, is_of_normalized=False, mean=0.0, std=1.0
+)
+naive_cauchy_probabilistic_compression = _drawn_by(
+    "cauchy", _distributions.Cauchy, is_of_normalized=False, loc=0.0, scale=1.0
+)
+naive_chi2_probabilistic_compression = _drawn_by("chi2", _distributions.Chi2, df=1.0)
+naive_exponential_probabilistic_compression = _drawn_by("exponential", _distributions.Exponential, rate=0.5)
+naive_gamma_probabilistic_compression = _drawn_by("gamma", _distributions.Gamma, concentration=1.0, rate=1.0)
+naive_laplace_probabilistic_compression = _drawn_by(
+    "laplace", _distributions.Laplace, is_of_normalized=False, loc=0.0, scale=1.0
+)
+
+combinatorial_compression = _row(
+    "combinatorial_compression",
+    None,
+    _drawn.DrawnTuples,
+    doc=_drawn.DrawnTuples.__doc__,
+    d=1,
+    k=1,
+    simply_sampling=True,
+    **_OF_A_DRAW,
+    log_prob=False,
+    seed=0,
+)
+combinatorial_probabilistic_compression = _row(
+    "combinatorial_probabilistic_compression",
+    None,
+    combinatorial_compression,
+    doc="The log densities of the tuples that `combinatorial_compression` draws.",
+    fixed={"simply_sampling": False, "log_prob": True},
+    d=1,
+    k=1,
+    **_OF_A_DRAW,
+    seed=0,
 )
 
 geometric_compression = _row(
