@@ -20,7 +20,7 @@ class Adapter:
     Parameters
     ----------
     layout : str
-        Whose files it was read from: a name of `arrayfab.adapters.LAYOUTS`.
+        Whose files it was read from: a name of ``arrayfab.adapters.LAYOUTS``.
     updates : mapping from str to `arrayfab.adapters.Update`
         What is done to the weights of each module.
     biases : mapping from str to `arrayfab.adapters.Update`

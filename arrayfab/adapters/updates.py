@@ -253,7 +253,7 @@ class Turned(Update):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OFT(Turned):
-    """`Turned` by blocks on the diagonal, from their skew-symmetric numbers (Z. Qiu et al., 2023).
+    """A rotation by blocks on the diagonal, from their skew-symmetric numbers (Z. Qiu et al., 2023).
 
     Parameters
     ----------
@@ -292,7 +292,7 @@ class OFT(Turned):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BOFT(Turned):
-    """`Turned` by a product of such blocks between permutations (W. Liu et al., 2024).
+    """A rotation by a product of such blocks between permutations (W. Liu et al., 2024).
 
     Parameters
     ----------

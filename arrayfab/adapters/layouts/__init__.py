@@ -27,7 +27,7 @@ _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def read_adapter(path: str | bytes | os.PathLike, name: str | None = None) -> Adapter:
-    """The adapter in a file or a folder, whichever of `LAYOUTS` it has.
+    """The adapter in a file or a folder, whichever of ``LAYOUTS`` it has.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def write_adapter(
     dtype: str | None = None,
     names: Iterable[str] | None = None,
 ) -> None:
-    """Write an adapter, of whichever layout it was, as one of `LAYOUTS`.
+    """Write an adapter, of whichever layout it was, as one of ``LAYOUTS``.
 
     Parameters
     ----------
