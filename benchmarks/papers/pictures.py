@@ -50,7 +50,7 @@ def draw_mnist(results: dict[str, dict]) -> Any:
         ],
         "MiB at the most, the whole process": [steps[n]["peak MiB of the process"] for n in names],
     }
-    figure, panels = pyplot().subplots(1, 2, figsize=(7.5, 1.3))
+    figure, panels = pyplot().subplots(2, 1, figsize=(4.2, 2))
     for panel, (title, values) in zip(panels, figures.items(), strict=True):
         bars = panel.barh(names, values, color=["C7", "C1"])
         panel.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3)
