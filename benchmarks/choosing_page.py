@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from figures import STYLE
 from report import ROOT, Rows, markdown_table, replaced
 
 MNIST = Path(__file__).parent / "results" / "papers" / "mnist.json"
@@ -207,9 +208,7 @@ def draw(found: dict, folder: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    style = {"svg.hashsalt": "arrayfab", "svg.fonttype": "none", "font.size": 8}
-    style |= {"axes.spines.top": False, "axes.spines.right": False}
-    with mpl.rc_context(style):
+    with mpl.rc_context(fname=STYLE):
         for name, draw_one in {"scores": draw_scores, "errors": draw_errors}.items():
             figure = draw_one(found)
             figure.savefig(folder / f"choosing-{name}.svg", metadata={"Date": None})
@@ -220,7 +219,7 @@ def panels(titles: Iterable[str], **options) -> tuple[Any, Any]:
     import matplotlib.pyplot as plt
 
     names = list(titles)
-    figure, axes = plt.subplots(1, len(names), figsize=(10, 3.2), layout="constrained", **options)
+    figure, axes = plt.subplots(1, len(names), figsize=(10, 3.2), **options)
     for ax, name in zip(axes, names, strict=True):
         ax.set(title=name, xlabel="learned numbers", xscale="log")
     return figure, axes
@@ -236,7 +235,7 @@ def finish(figure: Any, axes: Any) -> Any:
         ax.minorticks_off()
         ax.set_xlim(low, high)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 

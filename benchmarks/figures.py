@@ -7,6 +7,7 @@ from typing import Any
 
 from records import BY_HAND, GRADIENT, OURS, PASSES, gap, ratios, slope
 
+STYLE = Path(__file__).with_name("figures.mplstyle")
 LINES = {OURS: "C0", "by hand, best": "C1", "tinybig": "C3"}
 
 
@@ -15,9 +16,6 @@ def draw_all(results: dict, folder: Path) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams |= {"svg.hashsalt": "arrayfab", "svg.fonttype": "none", "font.size": 8}
-    mpl.rcParams |= {"axes.spines.top": False, "axes.spines.right": False}
-    mpl.rcParams |= {"figure.constrained_layout.use": True}
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in {
         "ratios": draw_ratios,
@@ -25,8 +23,8 @@ def draw_all(results: dict, folder: Path) -> None:
         "memory": draw_memory,
         "floor": draw_floor,
     }.items():
-        figure = draw(results)
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        with mpl.rc_context(fname=STYLE):
+            draw(results).savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 
 def _float32(results: dict) -> dict[str, dict]:
@@ -53,12 +51,12 @@ def draw_ratios(results: dict) -> Any:
                 **_look(i),
                 label=peer,
             )
-        ax.axvline(1, color="black", linewidth=0.8)
+        ax.axvline(1, color="C7", linewidth=0.8)
         ax.set(xscale="log", title=label, xlabel="time of the peer / time of arrayfab")
         ax.grid(axis="y", linewidth=0.2)
     axes[0].set_yticks(list(places.values()), [name.removesuffix(", float32") for name in places])
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=5)
     return figure
 
 
@@ -113,7 +111,7 @@ def draw_time(results: dict) -> Any:
                 exponent = f", n^{slope(sizes, values):.1f}" if len(sizes) > 1 else ""
                 ax.plot(sizes, values, marker="o", markersize=3, color=LINES[name], label=name + exponent)
         _label(ax, family, b, results)
-        ax.legend(frameon=False)
+        ax.legend()
     axes[0].set_ylabel("forward + gradient, ms")
     return figure
 
@@ -139,11 +137,11 @@ def draw_memory(results: dict) -> Any:
                 ax.plot(*zip(*points, strict=True), label=peer, **line, **_look(i))
         dense = sorted((cell["n"], cell["dense_mib"]) for cell in cells)
         if dense:
-            ax.plot(*zip(*dense, strict=True), color="black", linewidth=0.8, label="W itself")
+            ax.plot(*zip(*dense, strict=True), color="C7", linewidth=0.8, label="W itself")
         _label(ax, family, b, results)
     axes[0].set_ylabel("peak of forward + gradient, MiB")
     lines = {line.get_label(): line for ax in axes for line in ax.get_lines()}
-    figure.legend(lines.values(), lines, loc="outside lower center", ncols=7, frameon=False)
+    figure.legend(lines.values(), lines, loc="outside lower center", ncols=7)
     return figure
 
 
@@ -157,9 +155,9 @@ def draw_floor(results: dict) -> Any:
     for label, color in zip(PASSES, ("C0", "C1"), strict=True):
         gaps: list[Any] = [gap(cell, label) for cell in cells.values()]
         ax.plot(gaps, list(places.values()), linestyle="", marker="o", markersize=4, color=color, label=label)
-    ax.axvline(1, color="black", linewidth=0.8)
+    ax.axvline(1, color="C7", linewidth=0.8)
     ax.set(xscale="log", xlabel="time of arrayfab / higher floor")
     ax.set_yticks(list(places.values()), [name.removesuffix(", float32") for name in places])
     ax.grid(axis="y", linewidth=0.2)
-    ax.legend(frameon=False)
+    ax.legend()
     return figure

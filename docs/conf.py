@@ -27,6 +27,7 @@ html_title = "arrayfab"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system is
 html_sidebars = {"**": ["contents.html"]}
 html_theme_options = {"navbar_center": [], "footer_start": ["copyright"], "footer_end": []}
 

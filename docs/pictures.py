@@ -1,7 +1,7 @@
-"""Draws the pictures of fabrications and expansions: ``python docs/pictures.py`` rewrites ``docs/pictures/``.
+"""Draws the pictures of parts: ``python docs/pictures.py`` rewrites ``docs/pictures/``.
 
-Each shows one real matrix beside what it was made from, or functions of one number. Orange is positive, blue
-is negative, and zero lets the page shine through: the pictures are readable on light pages and on dark.
+Each shows one real matrix beside what it was made from, a role's real result beside what it was made from,
+functions of one number, or the way of data through a head.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,10 @@ import arrayfab as fab
 from arrayfab import expansions as ex
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.frozen import Frozen
+from arrayfab.layer import Layer
+from drawing import GAP, GREY, file, flow, formula, text
 
 FOLDER = Path(__file__).parent / "pictures"
-POSITIVE, NEGATIVE, GREY = "#e07b00", "#2f7fd6", "#777"
-GAP, SLOT, CAPTION = 10, 44, 46  # between panels, least width of a panel, height of what is written below it
-INDENT = 40  # of a line that goes on with a formula
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,23 @@ class Expanded:
     columns: int
     rows: int = 6
     cell: int = 11
-    tile = None
+
+
+@dataclass(frozen=True)
+class Acting:
+    """A role, the shapes of its data, and the lines of its formula."""
+
+    role: Layer
+    shapes: list[tuple[int, int]]
+    lines: list[list[str]]
+    cell: int = 11
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The parts that data pass through, as `drawing.flow` takes them."""
+
+    steps: list[tuple[list[tuple[str, str]], str]]
 
 
 EXPANSIONS = {
@@ -65,120 +80,150 @@ EXPANSIONS = {
     "group-max": Expanded(ex.GroupMax(groups=3), 12),
 }
 
-PICTURES: dict = EXPANSIONS | {
-    "full": Picture(fab.Full(), (4, 6), [["W", "= reshape", "w"]]),
-    "constant": Picture(fab.Constant(c=2.0), (5, 7), [["W", "= 2 ·", "1"]]),
-    "eye": Picture(fab.Eye(), (5, 7), [["W", "= I"]]),
-    "masked": Picture(fab.Masked(p=0.4), (8, 12), [["W", "=", "W'", "∘", "mask"]], cell=9),
-    "duplicated-padding": Picture(
-        fab.DuplicatedPadding(p=2, q=3), (8, 12), [["W", "=", "1 p×q", "⊗", "block"]], tile=(4, 4)
+SMALL = fab.LowRank(r=1)
+ROLES = {
+    "reconciliation": Acting(
+        fab.Reconciliation(expansion=ex.Taylor(d=2), fabrication=SMALL, m=3, n=4),
+        [(6, 3)],
+        [["x", "→", "κ(x)"], ["y", "=", "κ(x)", "·", "W.T"]],
     ),
-    "duplicated-diagonal-padding": Picture(
-        fab.DuplicatedDiagonalPadding(p=4), (8, 12), [["W", "=", "I p", "⊗", "block"]], tile=(2, 3)
+    "attribute-interdependence": Acting(
+        fab.ParameterizedInterdependence(fabrication=SMALL, m=8, m_prime=5),
+        [(6, 8)],
+        [["y", "=", "x", "·", "A"]],
     ),
-    "low-rank": Picture(fab.LowRank(r=2), (8, 12), [["W", "=", "A", "·", "Bt"]]),
-    "hypercomplex": Picture(fab.Hypercomplex(p=2, q=3), (8, 12), [["W", "=", "A", "⊗", "B"]], tile=(4, 4)),
-    "lphm": Picture(
-        fab.LPHM(p=2, q=3, r=1), (8, 12), [["W", "=", "A", "⊗", "(", "S", "·", "Tt", ")"]], (4, 4)
+    "instance-interdependence": Acting(
+        fab.ParameterizedInterdependence(fabrication=SMALL, b=6, interdependence_type="instance"),
+        [(6, 8)],
+        [["y", "=", "A.T", "·", "x"]],
     ),
-    "dual-lphm": Picture(
-        fab.DualLPHM(p=2, q=3, r=1),
-        (8, 12),
-        [["W", "=", "(", "P", "·", "Qt", ")"], ["⊗", "(", "S", "·", "Tt", ")"]],
-        tile=(4, 4),
+    "bilinear-interdependence": Acting(
+        fab.BilinearInterdependence(fabrication=SMALL, b=6),
+        [(6, 8)],
+        [["A", "=", "x.T", "·", "W", "·", "x"], ["y", "=", "x", "·", "A"]],
     ),
-    "random-matrix-adaption": Picture(
-        fab.RandomMatrixAdaption(r=3),
-        (8, 12),
-        [["W", "=", "diag lambda_1", "·", "A"], ["·", "diag lambda_2", "·", "B.T"]],
+    "attention": Acting(
+        fab.Attention(fabrication=SMALL, m=5, interdependence_type="instance"),
+        [(7, 5)],
+        [["A", "= softmax(", "x", "·", "W", "·", "x.T", "/ √m )"], ["y", "=", "A.T", "·", "x"]],
     ),
-    "hypernet": Picture(
-        fab.Hypernet(l=4, hidden_dim=6),
-        (4, 6),
-        [
-            ["h", "= σ(", "w", "·", "U.T", "+", "a", ")"],
-            ["W", "= reshape(", "h", "·", "V.T"],
-            ["+", "c", ")"],
-        ],
-        cell=8,
+    "concatenation-fusion": Acting(
+        fab.ConcatenationFusion(fabrication=SMALL, dims=(4, 7), n=5),
+        [(6, 4), (6, 7)],
+        [["y", "= (", "x1", "⊔", "x2", ") ·", "W.T"]],
     ),
-    "random-matrix-hypernet": Picture(
-        fab.RandomMatrixHypernet(l=5, hidden_dim=6, r=2),
-        (4, 6),
-        [
-            ["h", "= σ(", "w", "·", "P", "·", "Q.T", ")"],
-            ["W", "= reshape(", "h", "·", "S"],
-            ["·", "T.T", ")"],
-        ],
-        cell=8,
-    ),
-    "mirrored-lphm": Picture(
-        fab.MirroredLPHM(p=4, q=6, r=1), (8, 12), [["W", "= (", "P", "·", "Qt", ") ⊗", "B"]], tile=(2, 2)
-    ),
-    "loha": Picture(
-        fab.LoHa(r=1), (8, 12), [["W", "= (", "A1", "·", "B1", ")"], ["∘ (", "A2", "·", "B2", ")"]]
-    ),
-    "cp": Picture(
-        fab.CP(r=2, p=2, q=3), (8, 12), [["W", "= (", "A1", "⊙", "A2", ")"], ["· (", "B1", "⊙", "B2", ")ᵀ"]]
-    ),
-    "tensor-train": Picture(fab.TensorTrain(r=2), (8, 12), [["W", "←", "G0", "·", "G1"]], tile=(4, 4)),
-    "randlora": Picture(
-        fab.RandLoRA(r=2),
-        (8, 6),
-        [["W", "=", "B", "·", "diag Lambda"], ["· (", "A", "⊙", "Gamma", ")"]],
-        cell=9,
-    ),
-    "vb-lora": Picture(
-        fab.VBLoRA(r=1, h=5, b=2, k=2), (8, 12), [["W", "←", "logits_B", ",", "logits_A", ",", "bank"]]
-    ),
-    "block-diagonal": Picture(fab.BlockDiagonal(p=4), (8, 12), [["W", "←", "stack"]], tile=(2, 3)),
-    "monarch": Picture(fab.Monarch(p=2, q=3), (8, 12), [["W", "= P₁ ·", "L", "· P₂ ·", "R"]]),
-    "toeplitz": Picture(fab.Toeplitz(), (6, 9), [["W", "←", "w"]]),
-    "circulant": Picture(fab.Circulant(b=4), (8, 12), [["W", "←", "h"]], tile=(4, 4)),
-    "fourierft": Picture(fab.FourierFT(k=3), (12, 16), [["W", "←", "w"]], cell=9),
-    "ia3": Picture(fab.IA3(), (7, 7), [["W", "=", "diag v"]]),
-    "dora": Picture(
-        fab.DoRA(inner=fab.LowRank(r=1)),
-        (8, 12),
-        [["W", "=", "diag m", "· V,"], ["V ∝", "A", "·", "Bt"]],
-        cell=9,
-    ),
-    "cayley": Picture(fab.Cayley(p=2), (8, 8), [["W", "←", "skew"]], tile=(4, 4)),
-    "neumann": Picture(fab.Neumann(terms=1), (8, 8), [["W", "←", "skew"]]),
-    "butterfly": Picture(fab.Butterfly(b=2, m=2), (8, 8), [["W", "←", "R0", ",", "R1"]]),
-    "householder": Picture(fab.Householder(r=2), (8, 8), [["W", "← I,", "U"]]),
-    "base": Picture(
-        fab.Base(np.random.default_rng(3).integers(-4, 5, (8, 12)) * 1.0) + 0.5 * fab.LowRank(r=1),
-        (8, 12),
-        [["W", "=", "W0", "+ ½ ·", "A", "·", "Bt"]],
-    ),
-    "sums": Picture(fab.Eye() + 0.25 * fab.LowRank(r=1), (8, 8), [["W", "= I + ¼ ·", "A", "·", "Bt"]]),
 }
 
-LABELS = {
-    "lambda_1": "Λ₁",
-    "lambda_2": "Λ₂",
-    "1": "1",
-    "1 p×q": "1",
-    "I p": "I",
-    "block": "w",
-    "mask": "mask",
-    "A1": "A₁",
-    "A2": "A₂",
-    "B1": "B₁",
-    "B2": "B₂",
-    "G0": "G₁",
-    "G1": "G₂",
-    "R0": "R₁",
-    "R1": "R₂",
-    "W0": "W₀",
-    "Lambda": "Λ",
-    "Gamma": "Γ",
-    "logits_B": "logits of B",
-    "logits_A": "of A",
-    "stack": "blocks",
-    "skew": "A",
-}
+HEAD = Flow(
+    [
+        ([("attribute", "x Aₐ")], "b × m"),
+        ([("expansion", "κ(x)")], "b × D"),
+        ([("", "· ψ(w₁)ᵀ"), ("", "· ψ(w₂)ᵀ"), ("", "· ψ(w₃)ᵀ")], "b × n"),
+        ([("instance", "Aᵢᵀ z, of every channel")], "b × n, three times"),
+        ([("fusion", "mean, sum, largest, …")], "b × n"),
+        ([("bias", "+ b")], "b × n"),
+        ([("remainder", "+ π(x)")], "b × n"),
+    ]
+)
+
+PICTURES: dict = (
+    EXPANSIONS
+    | ROLES
+    | {
+        "head": HEAD,
+        "full": Picture(fab.Full(), (4, 6), [["W", "= reshape", "w"]]),
+        "constant": Picture(fab.Constant(c=2.0), (5, 7), [["W", "= 2 ·", "1"]]),
+        "eye": Picture(fab.Eye(), (5, 7), [["W", "= I"]]),
+        "masked": Picture(fab.Masked(p=0.4), (8, 12), [["W", "=", "W'", "∘", "mask"]], cell=9),
+        "duplicated-padding": Picture(
+            fab.DuplicatedPadding(p=2, q=3), (8, 12), [["W", "=", "1 p×q", "⊗", "block"]], tile=(4, 4)
+        ),
+        "duplicated-diagonal-padding": Picture(
+            fab.DuplicatedDiagonalPadding(p=4), (8, 12), [["W", "=", "I p", "⊗", "block"]], tile=(2, 3)
+        ),
+        "low-rank": Picture(fab.LowRank(r=2), (8, 12), [["W", "=", "A", "·", "Bt"]]),
+        "hypercomplex": Picture(
+            fab.Hypercomplex(p=2, q=3), (8, 12), [["W", "=", "A", "⊗", "B"]], tile=(4, 4)
+        ),
+        "lphm": Picture(
+            fab.LPHM(p=2, q=3, r=1), (8, 12), [["W", "=", "A", "⊗", "(", "S", "·", "Tt", ")"]], (4, 4)
+        ),
+        "dual-lphm": Picture(
+            fab.DualLPHM(p=2, q=3, r=1),
+            (8, 12),
+            [["W", "=", "(", "P", "·", "Qt", ")"], ["⊗", "(", "S", "·", "Tt", ")"]],
+            tile=(4, 4),
+        ),
+        "random-matrix-adaption": Picture(
+            fab.RandomMatrixAdaption(r=3),
+            (8, 12),
+            [["W", "=", "diag lambda_1", "·", "A"], ["·", "diag lambda_2", "·", "B.T"]],
+        ),
+        "hypernet": Picture(
+            fab.Hypernet(l=4, hidden_dim=6),
+            (4, 6),
+            [
+                ["h", "= σ(", "w", "·", "U.T", "+", "a", ")"],
+                ["W", "= reshape(", "h", "·", "V.T"],
+                ["+", "c", ")"],
+            ],
+            cell=8,
+        ),
+        "random-matrix-hypernet": Picture(
+            fab.RandomMatrixHypernet(l=5, hidden_dim=6, r=2),
+            (4, 6),
+            [
+                ["h", "= σ(", "w", "·", "P", "·", "Q.T", ")"],
+                ["W", "= reshape(", "h", "·", "S"],
+                ["·", "T.T", ")"],
+            ],
+            cell=8,
+        ),
+        "mirrored-lphm": Picture(
+            fab.MirroredLPHM(p=4, q=6, r=1), (8, 12), [["W", "= (", "P", "·", "Qt", ") ⊗", "B"]], tile=(2, 2)
+        ),
+        "loha": Picture(
+            fab.LoHa(r=1), (8, 12), [["W", "= (", "A1", "·", "B1", ")"], ["∘ (", "A2", "·", "B2", ")"]]
+        ),
+        "cp": Picture(
+            fab.CP(r=2, p=2, q=3),
+            (8, 12),
+            [["W", "= (", "A1", "⊙", "A2", ")"], ["· (", "B1", "⊙", "B2", ")ᵀ"]],
+        ),
+        "tensor-train": Picture(fab.TensorTrain(r=2), (8, 12), [["W", "←", "G0", "·", "G1"]], tile=(4, 4)),
+        "randlora": Picture(
+            fab.RandLoRA(r=2),
+            (8, 6),
+            [["W", "=", "B", "·", "diag Lambda"], ["· (", "A", "⊙", "Gamma", ")"]],
+            cell=9,
+        ),
+        "vb-lora": Picture(
+            fab.VBLoRA(r=1, h=5, b=2, k=2), (8, 12), [["W", "←", "logits_B", ",", "logits_A", ",", "bank"]]
+        ),
+        "block-diagonal": Picture(fab.BlockDiagonal(p=4), (8, 12), [["W", "←", "stack"]], tile=(2, 3)),
+        "monarch": Picture(fab.Monarch(p=2, q=3), (8, 12), [["W", "= P₁ ·", "L", "· P₂ ·", "R"]]),
+        "toeplitz": Picture(fab.Toeplitz(), (6, 9), [["W", "←", "w"]]),
+        "circulant": Picture(fab.Circulant(b=4), (8, 12), [["W", "←", "h"]], tile=(4, 4)),
+        "fourierft": Picture(fab.FourierFT(k=3), (12, 16), [["W", "←", "w"]], cell=9),
+        "ia3": Picture(fab.IA3(), (7, 7), [["W", "=", "diag v"]]),
+        "dora": Picture(
+            fab.DoRA(inner=fab.LowRank(r=1)),
+            (8, 12),
+            [["W", "=", "diag m", "· V,"], ["V ∝", "A", "·", "Bt"]],
+            cell=9,
+        ),
+        "cayley": Picture(fab.Cayley(p=2), (8, 8), [["W", "←", "skew"]], tile=(4, 4)),
+        "neumann": Picture(fab.Neumann(terms=1), (8, 8), [["W", "←", "skew"]]),
+        "butterfly": Picture(fab.Butterfly(b=2, m=2), (8, 8), [["W", "←", "R0", ",", "R1"]]),
+        "householder": Picture(fab.Householder(r=2), (8, 8), [["W", "← I,", "U"]]),
+        "base": Picture(
+            fab.Base(np.random.default_rng(3).integers(-4, 5, (8, 12)) * 1.0) + 0.5 * fab.LowRank(r=1),
+            (8, 12),
+            [["W", "=", "W0", "+ ½ ·", "A", "·", "Bt"]],
+        ),
+        "sums": Picture(fab.Eye() + 0.25 * fab.LowRank(r=1), (8, 8), [["W", "= I + ¼ ·", "A", "·", "Bt"]]),
+    }
+)
 
 
 def numbers(length):
@@ -211,53 +256,47 @@ def panels(picture):
     return made
 
 
+def some_data(shape):
+    """Numbers between -2 and 2 with one digit."""
+    return np.round(np.random.default_rng(4).uniform(-2, 2, shape), 1)
+
+
+def acting(role, shapes):
+    """For every name that a role's formula may use: the panel's values, and what they are."""
+    xs = [some_data(shape) for shape in shapes]
+    x, w = xs if len(xs) > 1 else xs[0], numbers(role.num_parameters()) / 8
+    made = {f"x{k}": (each, "data") for k, each in enumerate(xs, 1)} | {
+        "x": (xs[0], "data"),
+        "y": (role(x, w), ""),
+    }
+    made["W"] = role.aligned.fabricate(w, *role.matrix_shape).to_dense(), "fabricated"
+    if isinstance(role, fab.BilinearInterdependence):
+        made["A"] = role.matrix(x, w), "from the data"
+    elif isinstance(role, fab.ParameterizedInterdependence):
+        made["A"] = role.matrix(w), "fabricated"
+    elif role.expansion:
+        made["κ(x)"] = role.expansion(x), "expanded"
+    return made | {f"{name}.T": (values.T, kind) for name, (values, kind) in made.items()}
+
+
 def _hidden(m):
     z = m["w"] @ m["U"].T + m["a"] if "U" in m else m["w"] @ m["P"] @ m["Q"].T
     return 1 / (1 + np.exp(-z))
-
-
-def label(name):
-    """How a block is written: ``Bt`` and ``B.T`` as ``Bᵀ``, ``W'`` for the numbers that a mask thins out."""
-    name = name.removeprefix("diag ")
-    if name in LABELS:
-        return LABELS[name]
-    bare = name.removesuffix(".T").removesuffix("t")
-    return bare if bare == name else bare + "ᵀ"
 
 
 def svg(picture):
     """The picture as the text of an SVG file."""
     if isinstance(picture, Curves):
         return _curves(picture)
+    if isinstance(picture, Flow):
+        return flow(picture.steps)
     if isinstance(picture, Expanded):
-        x = np.round(np.random.default_rng(4).uniform(-2, 2, (picture.rows, picture.columns)), 1)
-        return _drawn(picture, {"x": (x, ""), "κ(x)": (picture.expansion(x), "")}, [["x", "→", "κ(x)"]])
-    return _drawn(picture, panels(picture), picture.lines)
-
-
-def _drawn(picture, shown, lines):
-    parts, right, top = [], 0.0, GAP
-    for line in lines:
-        height = picture.cell * max(shown[token][0].shape[0] for token in line if token in shown)
-        x = GAP if line[0] in shown else GAP + INDENT
-        for token in line:
-            if token in shown:
-                drawn, width = _panel(token, *shown[token], x, top, height, picture)
-            else:
-                width = 9 + 8 * (len(token) - 1)
-                drawn = [_text(x + width / 2, top + height / 2 + 5, token, 16)]
-            parts += drawn
-            x += width + GAP
-        right, top = max(right, x), top + height + CAPTION + GAP
-    return _file(right, top, parts)
-
-
-def _file(width, height, parts):
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
-    head += (
-        f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif" fill="{GREY}" text-anchor="middle">'
-    )
-    return "\n".join([head, *parts, "</svg>", ""])
+        x = some_data((picture.rows, picture.columns))
+        shown = {"x": (x, ""), "κ(x)": (picture.expansion(x), "")}
+        return formula(shown, [["x", "→", "κ(x)"]], picture.cell)
+    if isinstance(picture, Acting):
+        return formula(acting(picture.role, picture.shapes), picture.lines, picture.cell)
+    return formula(panels(picture), picture.lines, picture.cell, picture.tile)
 
 
 def _curves(picture, width=560, tall=200):
@@ -277,50 +316,8 @@ def _curves(picture, width=560, tall=200):
         parts.append(f'<path fill="none" stroke="{colour}" stroke-width="1.8" d="M{"L".join(inside)}"/>')
     for place, anchor in ((start, "start"), (stop, "end")):
         across = at(place, 0.0)[0]
-        text = _text(across, GAP + tall + 16, f"{place:g}", 11)
-        parts.append(text.replace("<text", f'<text text-anchor="{anchor}"'))
-    return _file(width + 2 * GAP, tall + GAP + 24, parts)
-
-
-def _panel(token, values, kind, x, top, height, picture):
-    """A matrix as a grid of cells with its name, shape and kind below; and the width it takes."""
-    cell, (rows, columns) = picture.cell, values.shape
-    width, tall = cell * columns, cell * rows
-    slot = max(width, SLOT)
-    left, up = x + (slot - width) / 2, top + (height - tall) / 2
-    # Cells of one colour and strength are one path.
-    squares: dict[tuple[str, float], list[str]] = {}
-    strengths = np.abs(values) / np.abs(values).max()
-    for (i, j), strength in np.ndenumerate(strengths):
-        if strength > 0:
-            tone = POSITIVE if values[i, j] > 0 else NEGATIVE, round(float(strength), 1) or 0.1
-            squares.setdefault(tone, []).append(
-                f"M{left + cell * j:g} {up + cell * i:g}h{cell}v{cell}h-{cell}z"
-            )
-    drawn = [
-        f'<path fill="{colour}" fill-opacity="{opacity:g}" d="{"".join(cells)}"/>'
-        for (colour, opacity), cells in sorted(squares.items())
-    ]
-    if token == "W" and picture.tile:
-        s, t = (cell * size for size in picture.tile)
-        lines = [f"M{left:g} {up + y:g}h{width}" for y in range(s, tall, s)]
-        lines += [f"M{left + across:g} {up:g}v{tall}" for across in range(t, width, t)]
-        drawn.append(f'<path stroke="{GREY}" stroke-width="2" d="{"".join(lines)}"/>')
-    dashes = ' stroke-dasharray="3 2"' if kind == "frozen" else ""
-    drawn.append(
-        f'<rect x="{left:g}" y="{up:g}" width="{width}" height="{tall}" fill="none" '
-        f'stroke="{GREY}" stroke-width="1.5"{dashes}/>'
-    )
-    middle, below = x + slot / 2, top + height
-    name = f"{label(token)}"
-    for offset, text, size in ((16, name, 14), (30, f"{rows} × {columns}", 11), (43, kind, 11)):
-        if text:
-            drawn.append(_text(middle, below + offset, text, size))
-    return drawn, slot
-
-
-def _text(x, y, text, size):
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size}">{text}</text>'
+        parts.append(text(across, GAP + tall + 16, f"{place:g}", 11, anchor))
+    return file(width + 2 * GAP, tall + GAP + 24, parts)
 
 
 if __name__ == "__main__":

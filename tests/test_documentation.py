@@ -17,6 +17,11 @@ from arrayfab.catalogue import VARIANTS
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *(page for page in sorted(DOCS.rglob("*.md")) if "_build" not in page.parts)]
+TEXTS = [
+    *PAGES,
+    *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "SECURITY", "CHANGELOG", "CODE_OF_CONDUCT")),
+]
+FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 PICTURES = runpy.run_path(str(DOCS / "pictures.py"))
 GALLERY = runpy.run_path(str(DOCS / "gallery.py"))
 
@@ -32,6 +37,22 @@ def test_code_blocks_run(page, tmp_path, monkeypatch):
         sys.modules["matplotlib.pyplot"].close(made.figure)
     if missing:
         pytest.skip(f"the other blocks ran; not installed: {', '.join(sorted(missing))}")
+
+
+def anchors(page):
+    """Of the headings, as GitHub and Sphinx name them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if not link.startswith("https://"):
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
 
 
 def test_gallery_shows_every_page():

@@ -13,15 +13,7 @@ from function_tables import NAMES
 from reruns import results_file
 
 FOLDER = Path(__file__).parents[2] / "docs" / "figures"
-
-
-STYLE = {
-    "svg.hashsalt": "arrayfab",
-    "svg.fonttype": "none",
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
+STYLE = Path(__file__).parents[1] / "figures.mplstyle"
 
 
 def pyplot() -> Any:
@@ -29,15 +21,15 @@ def pyplot() -> Any:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams.update(STYLE)
     import matplotlib.pyplot as plt
 
+    plt.style.use(STYLE)
     return plt
 
 
 def draw_functions(results: dict[str, dict]) -> Any:
     """For every list the mean errors of all models, each model's from the least to the largest."""
-    figure, panels = pyplot().subplots(1, len(LISTS), figsize=(10, 2.8), layout="constrained")
+    figure, panels = pyplot().subplots(1, len(LISTS), figsize=(10, 2.8))
     for panel, (name, functions) in zip(panels, LISTS.items(), strict=True):
         for trained, result in results.items():
             errors = [np.mean(result["functions"][name][f.name]["errors"]) for f in functions]
@@ -58,9 +50,9 @@ def draw_mnist(results: dict[str, dict]) -> Any:
         ],
         "MiB at the most, the whole process": [steps[n]["peak MiB of the process"] for n in names],
     }
-    figure, panels = pyplot().subplots(1, 2, figsize=(7.5, 1.3), layout="constrained")
+    figure, panels = pyplot().subplots(2, 1, figsize=(4.2, 2))
     for panel, (title, values) in zip(panels, figures.items(), strict=True):
-        bars = panel.barh(names, values, color=["0.7", "C1"])
+        bars = panel.barh(names, values, color=["C7", "C1"])
         panel.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3)
         panel.set(title=title, xticks=[], xlim=(0, 1.12 * max(values)))
         panel.spines["bottom"].set_visible(False)
