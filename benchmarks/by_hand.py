@@ -1,8 +1,8 @@
 """The heads and models of the papers, each beside its formula as it is written by hand in PyTorch.
 
-The formulas use the identities that leave large matrices unformed wherever they are known to pay, in the form
-that was fastest of those tried: `expanded` holds some of them. Learned numbers are tensors of their own, as in
-a model of PyTorch.
+The formulas use the identities that leave large matrices unformed wherever they are known to pay, in the
+form that was fastest of those tried: `expanded` holds some of them. Learned numbers are tensors of their
+own, as in a model of PyTorch.
 """
 
 from __future__ import annotations
@@ -184,15 +184,23 @@ def heads(rows: int = 64) -> list[Case]:
         Case("MNIST layer 2, 64 to 64", second, (rows, 64), factors(64, 64, 8), _normal(64)),
         Case("MNIST layer 3, 64 to 10", third, (rows, 64), factors(64, 10, 2), _normal(10)),
         Case("functions, m=3", learned, (16 * rows, 3), ((2, 2), (2, 36)), splines_and_products),
-        Case("naive Bayes, m=30", tabular.naive_bayes(m, n), (several, m), ((n, m), (n,), (n, m)), naive_bayes),
+        Case(
+            "naive Bayes, m=30", tabular.naive_bayes(m, n), (several, m), ((n, m), (n,), (n, m)), naive_bayes
+        ),
         Case("PGM, m=30", tabular.pairs(m, n), (several, m), ((n, D), (n,), (n, m)), pairs(m)),
         Case("kernel SVM, m=30", tabular.kernel(m, n), (several, m), ((n, 10 * m), (n,)), bells),
-        Case("Taylor low rank, m=30", tabular.products(m, n), (several, m), ((n, 2), (2, m * m + m), (n,)), low_rank_products),
+        Case(
+            "Taylor low rank, m=30",
+            tabular.products(m, n),
+            (several, m),
+            ((n, 2), (2, m * m + m), (n,)),
+            low_rank_products,
+        ),
         Case("chain, 2 ago, m=16", seen, (several, 16), ((16, 16), (16,), (16, 16)), chained(2)),
         Case("gcn, karate club", gcn, (34, 34), ((8, 34), (8,)), of_nodes(club)),
         Case("gcn, many nodes", large, (cora.nodes, 64), ((16, 64), (16,)), of_nodes(cora)),
         Case("Attention, m=64", attending, (4 * rows, 64), ((64, 8), (8, 64)), attention),
-    ]  # fmt: skip
+    ]
 
 
 def _plain(n):
@@ -267,6 +275,18 @@ def whole_models(rows: int = 64) -> list[Case]:
         Case("published MNIST model", mnist.published(mnist.KAPPA), (rows, 784), three, published),
         Case("kan 8, 16, 1", models.kan((8, 16, 1)), (2 * rows, 8), splines_of, kan, is_classifier=False),
         Case("gcn 64, 16, 7", gcn, (cora.nodes, 64), of_nodes_, network(cora), batches=1),
-        Case("transformer 32, 32, 10", models.transformer((32, 32, 10)), (rows // 2, 20, 32), attends, transformer),
-        Case("cnn 28×28, 1, 8, 16, 10", models.cnn((28, 28), (1, 8, 16), (10,)), (rows // 2, 784), kernels, convolutions),
-    ]  # fmt: skip
+        Case(
+            "transformer 32, 32, 10",
+            models.transformer((32, 32, 10)),
+            (rows // 2, 20, 32),
+            attends,
+            transformer,
+        ),
+        Case(
+            "cnn 28×28, 1, 8, 16, 10",
+            models.cnn((28, 28), (1, 8, 16), (10,)),
+            (rows // 2, 784),
+            kernels,
+            convolutions,
+        ),
+    ]

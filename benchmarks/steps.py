@@ -4,9 +4,9 @@
 
 Forward and gradient of every head in float32, for its data and its learned numbers; and steps of training
 (forward, loss, gradient, AdamW), a mini-batch each. The formulas are those of `by_hand`; before anything is
-timed, results, gradients and the learned numbers after an epoch are compared in float64. One thread each, and
-the least processor time of many calls that take turns in one process. Where OPENBLAS_CORETYPE is set, a second
-process measures without it. Prints both tables, and writes them as JSON.
+timed, results, gradients and the learned numbers after an epoch are compared in float64. One thread each,
+and the least processor time of many calls that take turns in one process. Where OPENBLAS_CORETYPE is set, a
+second process measures without it. Prints both tables, and writes them as JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+if __name__ == "__main__":
+    os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
@@ -32,8 +33,8 @@ from by_hand import Case, heads, whole_models
 from session import clock, machine
 from timing import Effort, medians
 
-OURS, THEIRS, FUSED = "arrayfab", "PyTorch eager", "PyTorch eager, fused AdamW"
-WANTED = 1.5
+OURS, THEIRS, FUSED = "arrayfab", "PyTorch", "PyTorch, fused AdamW"
+CORETYPE = "OPENBLAS_CORETYPE"
 RATE = 1e-3
 
 
@@ -141,13 +142,17 @@ def table(runs: dict[str, dict], part: str) -> str:
     columns = [
         (f"{title}, {kernels}", [times(run[part][name]) for name in names])
         for kernels, run in runs.items()
-        for title, times in [(OURS, lambda ms: ms[OURS]), *((f"× {p}", _over(p)) for p in peers)]
+        for title, times in [(OURS, _of_ours), *((peer, _over(peer)) for peer in peers)]
     ]
     lines = [f"| {part} | {' | '.join(title for title, _ in columns)} |", f"|---|{'---:|' * len(columns)}"]
     cells = [[_shown(title, each) for each in column] for title, column in columns]
     lines += [f"| {' | '.join(row)} |" for row in zip(names, *cells, strict=True)]
-    means = ["" if t.startswith(OURS) else f"{statistics.geometric_mean(c):.2f}" for t, c in columns]
+    means = ["" if t.startswith(OURS) else f"{statistics.geometric_mean(c):.2f} ×" for t, c in columns]
     return "\n".join([*lines, f"| geometric mean | {' | '.join(means)} |"])
+
+
+def _of_ours(ms):
+    return ms[OURS]
 
 
 def _over(peer):
@@ -155,13 +160,13 @@ def _over(peer):
 
 
 def _shown(title, value):
-    return f"{value:.3f} ms" if title.startswith(OURS) else f"{value:.2f}"
+    return f"{value:.3f} ms" if title.startswith(OURS) else f"{value:.2f} ×"
 
 
 def without_kernels(arguments: argparse.Namespace) -> dict:
     """What a process measures that OpenBLAS chooses its kernels in."""
-    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
-    command = [sys.executable, __file__, "--only-print-json", *["--quick"] * arguments.quick]
+    environment = {name: value for name, value in os.environ.items() if name != CORETYPE}
+    command = [sys.executable, __file__, "--as-json", *["--quick"] * arguments.quick]
     child = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(child.stdout)
 
@@ -170,14 +175,14 @@ def main(argv: list[str] | None = None) -> dict:
     """Measure, print the tables and write the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="tiny data, and few calls")
-    parser.add_argument("--only-print-json", action="store_true", help="of the kernels at hand, nothing else")
+    parser.add_argument("--as-json", action="store_true", help="print that of these kernels, and no more")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "steps.json")
     arguments = parser.parse_args(argv)
     here = measured(arguments.quick)
-    if arguments.only_print_json:
+    if arguments.as_json:
         print(json.dumps(here))
         return here
-    kernels = os.environ.get("OPENBLAS_CORETYPE")
+    kernels = os.environ.get(CORETYPE)
     runs = {kernels: here, "own kernels": without_kernels(arguments)} if kernels else {"own kernels": here}
     arguments.out.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
     print("\n\n".join(table(runs, part) for part in ("heads", "steps")))

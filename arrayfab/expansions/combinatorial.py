@@ -59,7 +59,9 @@ class Combinatorial(_OfTuples):
 
     def expand(self, X):
         return side_by_side(
-            tuple(reduce(hadamard, (X @ chosen for chosen in choices)) for choices in self._tuples(X.shape[1]))
+            tuple(
+                reduce(hadamard, (X @ chosen for chosen in choices)) for choices in self._tuples(X.shape[1])
+            )
         )
 
 
