@@ -42,6 +42,10 @@ class Gather(Structure):
         return np.asarray(self.index)
 
     @cached_property
+    def _has_zeros(self):
+        return self.m in self.index
+
+    @cached_property
     def _inverse(self):
         """For every place the columns that take from it, and ``D`` where others have more."""
         order = np.argsort(self._places, kind="stable")
@@ -73,7 +77,7 @@ class Gather(Structure):
         return self._added_up(x, numbers), gather_transposed_pullback
 
     def _taken(self, x, numbers):
-        if (self._places == self.m).any():
+        if self._has_zeros:
             x = _with_zero(x, numbers)
         return numbers.take(x, self._places, -1)
 
@@ -99,7 +103,7 @@ class Gather(Structure):
         return Cost(moved=self.m * (self.m + self.shape[1]))
 
     def mean_square(self, variance):
-        return float(np.mean(self._places < self.m)) / self.m
+        return 1.0 / (self.m + self._has_zeros)
 
 
 def _with_zero(x, numbers):
