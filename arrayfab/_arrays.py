@@ -92,7 +92,7 @@ def _in_two_passes(x, shape):
         return x.reshape((*shape[:kept], math.prod(shape[kept:]))).reshape(shape)
 
 
-_OF_NUMPY = {"sum": np.add.reduce, "max": np.maximum.reduce}
+_OF_NUMPY = {"sum": np.add.reduce, "max": np.maximum.reduce, "clip": np.clip}
 
 
 def _is_mkl() -> bool:

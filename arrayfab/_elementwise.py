@@ -68,12 +68,13 @@ def _tanh(xp, x):
     return xp.tanh(x)
 
 
+# NumPy chooses by a mask entry by entry, which takes many times as long as a maximum.
 def _relu(xp, x):
-    return xp.where(x < 0, xp.zeros_like(x), x)
+    return xp.maximum(x, xp.zeros_like(x))
 
 
 def _relu_slope(xp, x):
-    return xp.where(x > 0, xp.ones_like(x), xp.zeros_like(x))
+    return xp.maximum(xp.sign(x), xp.zeros_like(x))
 
 
 # x σ(x), and its slope σ(x) + x σ'(x).

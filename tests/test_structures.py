@@ -162,9 +162,9 @@ class Formula:
             return Map(basis, A), lambda h: powers(a(h), basis.is_attribute_major)
         if kind == "gathered":
             k = self.draw(st.integers(1, 4))
-            index = self.draw(st.lists(st.integers(0, k - 1), min_size=D, max_size=D))
+            index = self.draw(st.lists(st.integers(0, k), min_size=D, max_size=D))
             A, a = self.build(n, k, depth - 1)
-            return A @ Gather(tuple(index), k), lambda h: a(h)[:, index]
+            return A @ Gather(tuple(index), k), lambda h: np.pad(a(h), ((0, 0), (0, 1)))[:, index]
         if kind == "grouped":
             k = self.draw(st.integers(1, 3))
             A, a = self.build(n, D * k, depth - 1)
@@ -453,10 +453,10 @@ def test_contributions_with_and_without_batch_axes_add_up():
 
 
 def test_a_selection_of_columns_and_its_transpose():
-    S = Gather((2, 0, 2, 2), 3)
-    dense = np.asarray([[0.0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 1]])
+    S = Gather((2, 0, 2, 2, 3), 3)
+    dense = np.asarray([[0.0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [1, 0, 1, 1, 0]])
     numbers = numbers_of()
-    x, z = integers(1, 5, 3), integers(2, 4, 5)
+    x, z = integers(1, 5, 3), integers(2, 5, 5)
     for structure, expected in ((S, dense), (S.T, dense.T)):
         assert_equal(structure.dense(numbers)[0], expected)
         left, right = (x, z) if structure is S else (z.T, x.T)
@@ -468,7 +468,12 @@ def test_a_selection_of_columns_and_its_transpose():
             assert_equal(y, value)
             u = integers(3, *y.shape)
             assert_equal(pullback(u, Cotangents(numbers)), slope(u))
-    assert S @ Gather((3, 1), 4) == Gather((2, 0), 3)
+    assert S @ Gather((3, 1, 4, 5), 5) == Gather((2, 0, 3, 3), 3)
+
+
+def test_zeros_of_a_selection_cost_its_transpose_nothing():
+    some, more = (Gather((3,) * times + (0, 1, 1), 3) for times in (1, 100))
+    assert some.cols_cost(5) == more.cols_cost(5)
 
 
 @settings(max_examples=30)
@@ -497,7 +502,7 @@ def test_a_toeplitz_matrix_by_transforms_equals_its_dense_form(data):
 
 
 MISFITS = {
-    "Gather": lambda: Gather((0, 3), 3),
+    "Gather": lambda: Gather((0, 4), 3),
     "Toeplitz": lambda: Toeplitz(Dense("h", (1, 3)), 2, 2, 2),
     "hadamard": lambda: hadamard(Dense("A", (2, 3)), Dense("v", (1, 3))),
     "reshaped": lambda: reshaped(Dense("A", (2, 3)), (5, 1)),

@@ -27,12 +27,9 @@ class _OfTuples(Expansion):
     def num_features(self, m):
         return sum(math.comb(m, r) for r in range(1, self.d + 1))
 
-    def expand(self, X):
-        m = X.shape[1]
-        return side_by_side(tuple(self._of(X, _choices(m, r)) for r in range(1, min(self.d, m) + 1)))
-
-    def _of(self, X, choices):
-        raise NotImplementedError(f"{type(self).__name__}._of")
+    def _tuples(self, m):
+        """The `_choices` of all sizes, one after another."""
+        return (_choices(m, r) for r in range(1, min(self.d, m) + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +57,12 @@ class Combinatorial(_OfTuples):
     The products of one attribute come first, then those of two in lexicographic order, and so on.
     """
 
-    def _of(self, X, choices):
-        return reduce(hadamard, (X @ chosen for chosen in choices))
+    def expand(self, X):
+        return side_by_side(
+            tuple(
+                reduce(hadamard, (X @ chosen for chosen in choices)) for choices in self._tuples(X.shape[1])
+            )
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +73,7 @@ class CombinatorialNormal(_OfTuples):
     ``D = C(m, 1) + … + C(m, d)``.
     """
 
+    # The log density of several is the sum of theirs, so that weights of tuples may be summed up first.
     def expand(self, X):
-        return super().expand(NaiveNormal().expand(X))
-
-    def _of(self, X, choices):
-        return X @ add(*choices)
+        sums = side_by_side(tuple(add(*choices) for choices in self._tuples(X.shape[1])))
+        return NaiveNormal().expand(X) @ sums

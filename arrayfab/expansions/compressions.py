@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 from arrayfab.expansions.base import Expansion
 from arrayfab.fabrications.sizes import split_evenly
@@ -58,11 +61,22 @@ class GroupMean(Grouped):
         return (1.0 / size) * (X @ sums_of_groups(self.groups, size))
 
 
+#: So many numbers of a group are taken one after another, which is faster than to reduce a short axis.
+_FEW = 8
+
+
+def _reduced(whole: Callable, pairwise: Callable, z):
+    """A reduction along the last axis, by what does it for two arrays where that axis is short."""
+    size = z.shape[-1]
+    return whole(z, axis=-1) if size > _FEW else reduce(pairwise, (z[..., i] for i in range(size)))
+
+
 def _shares(xp, z, chosen):
     """One, shared out among the numbers that are equal to the chosen one."""
     one = xp.ones_like(z)
     is_chosen = xp.where(z == chosen[..., None], one, xp.zeros_like(z))
-    return is_chosen / xp.maximum(xp.sum(is_chosen, axis=-1, keepdims=True), one)
+    count = _reduced(xp.sum, operator.add, is_chosen)
+    return is_chosen / xp.maximum(count, xp.ones_like(count))[..., None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +84,10 @@ class GroupMax(Grouped):
     """The largest of every group of attributes; ``D = groups``. Equal ones share the slope."""
 
     def reduced(self, xp, z):
-        return xp.max(z, axis=-1)
+        return _reduced(xp.max, xp.maximum, z)
 
     def partials(self, xp, z):
-        return _shares(xp, z, xp.max(z, axis=-1))
+        return _shares(xp, z, self.reduced(xp, z))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,10 +95,10 @@ class GroupMin(Grouped):
     """The smallest of every group of attributes; ``D = groups``. Equal ones share the slope."""
 
     def reduced(self, xp, z):
-        return xp.min(z, axis=-1)
+        return _reduced(xp.min, xp.minimum, z)
 
     def partials(self, xp, z):
-        return _shares(xp, z, xp.min(z, axis=-1))
+        return _shares(xp, z, self.reduced(xp, z))
 
 
 @dataclass(frozen=True, kw_only=True)

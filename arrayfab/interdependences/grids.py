@@ -199,9 +199,7 @@ class GridInterdependence(Interdependence):
         if V.shape[0] != m:
             raise ValueError(f"{self}: the grid has {m} places, and {V.shape[0]} depend on one another")
         index = tuple(self._index.reshape(-1).tolist())
-        factors: list[Structure] = (
-            [Gather(index, m)] if max(index) < m else [Identity((m, m + 1)), Gather(index, m + 1)]
-        )
+        factors: list[Structure] = [Gather(index, m)]
         if self.mode == "aggregation":
             cells = len(self.cells)
             count = len(index) // cells

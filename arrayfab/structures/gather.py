@@ -13,13 +13,16 @@ from arrayfab.structures.rewriting import PRODUCTS
 
 @dataclass(frozen=True)
 class Gather(Structure):
-    """``S ∈ R^{m×D}`` with ``x S = (x_{i₁}, …, x_{i_D})`` for an index ``i₁ … i_D`` of places."""
+    """``S ∈ R^{m×D}`` with ``x S = (x_{i₁}, …, x_{i_D})`` for an index ``i₁ … i_D`` of places.
+
+    Place ``m``, behind the last one, holds zero.
+    """
 
     index: tuple[int, ...]
     m: int
 
     def __post_init__(self):
-        outside = [i for i in self.index if not 0 <= i < self.m]
+        outside = [i for i in self.index if not 0 <= i <= self.m]
         if outside:
             raise ValueError(f"Gather: {outside[0]} is no place in a row of {self.m} numbers")
 
@@ -39,13 +42,18 @@ class Gather(Structure):
         return np.asarray(self.index)
 
     @cached_property
+    def _has_zeros(self):
+        return self.m in self.index
+
+    @cached_property
     def _inverse(self):
         """For every place the columns that take from it, and ``D`` where others have more."""
         order = np.argsort(self._places, kind="stable")
-        counts = np.bincount(self._places, minlength=self.m)
+        counts = np.bincount(self._places, minlength=self.m + 1)
         among = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-        table = np.full((max(counts), self.m), len(order))
-        table[among, self._places[order]] = order
+        is_place = self._places[order] < self.m
+        table = np.full((max(1, *counts[:-1]), self.m), len(order))
+        table[among[is_place], self._places[order][is_place]] = order[is_place]
         return table
 
     @cached_property
@@ -57,27 +65,32 @@ class Gather(Structure):
         def gather_rows_pullback(gy, cotangents, need_x=True):
             return self._added_up(gy, numbers) if need_x else None
 
-        return numbers.take(x, self._places, -1), gather_rows_pullback
+        return self._taken(x, numbers), gather_rows_pullback
 
     def cols(self, x, numbers):
         return transposed_product(self._rows_of_transpose, x, numbers)
 
     def _rows_of_transpose(self, x, numbers):
         def gather_transposed_pullback(gy, cotangents, need_x=True):
-            return numbers.take(gy, self._places, -1) if need_x else None
+            return self._taken(gy, numbers) if need_x else None
 
         return self._added_up(x, numbers), gather_transposed_pullback
+
+    def _taken(self, x, numbers):
+        if self._has_zeros:
+            x = _with_zero(x, numbers)
+        return numbers.take(x, self._places, -1)
 
     def _added_up(self, x, numbers):
         # The standard has no sum into given places: all that a place gets is taken and added up.
         times = len(self._inverse)
         if (self._inverse == len(self.index)).any():
-            x = numbers.xp.concat([x, numbers.xp.zeros_like(x[..., :1])], axis=-1)
+            x = _with_zero(x, numbers)
         y = numbers.take(x, self._inverse_places, -1)
         return y if times == 1 else numbers.sum(numbers.reshape(y, (*y.shape[:-1], times, self.m)), axis=-2)
 
     def dense(self, numbers):
-        return numbers.take(numbers.eye(self.m, self.m), self._places, -1), _nothing
+        return self._taken(numbers.eye(self.m, self.m), numbers), _nothing
 
     def rows_cost(self, rows):
         return Cost(moved=rows * self.shape[1])
@@ -90,7 +103,11 @@ class Gather(Structure):
         return Cost(moved=self.m * (self.m + self.shape[1]))
 
     def mean_square(self, variance):
-        return 1.0 / self.m
+        return 1.0 / (self.m + self._has_zeros)
+
+
+def _with_zero(x, numbers):
+    return numbers.xp.concat([x, numbers.xp.zeros_like(x[..., :1])], axis=-1)
 
 
 def _nothing(g, cotangents):
@@ -99,4 +116,5 @@ def _nothing(g, cotangents):
 
 @PRODUCTS.of_types(Gather, Gather)
 def _one_after_another(first, second):
-    return Gather(tuple(first.index[j] for j in second.index), first.m)
+    places = (*first.index, first.m)
+    return Gather(tuple(places[j] for j in second.index), first.m)
