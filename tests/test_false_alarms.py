@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import arrayfab as af
-from arrayfab.structures import Structure
+from arrayfab.structures import Diagonal, Structure
 from arrayfab.structures.formed import ThroughDense, hadamard
 from arrayfab.testing import (
     CannotBeTried,
@@ -63,6 +63,25 @@ class Steep(af.LowRank):
 
     def matrix(self, n, D, A, Bt):
         return Exp(A @ Bt)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeighedRanks(af.Fabrication):
+    """``W = A diag(v) B``, of degree three."""
+
+    r: int = 2
+
+    def blocks(self, n, D):
+        return {"A": (n, self.r), "v": (self.r,), "B": (self.r, D)}
+
+    def matrix(self, n, D, A, v, B):
+        return A @ Diagonal(v) @ B
+
+
+@pytest.mark.parametrize("spread", [2000, 4000])
+def test_products_of_whole_numbers_may_be_larger_than_float64_tells_apart(spread):
+    for seed in range(20):
+        laws.pairing(WeighedRanks(r=2), Case(seed=seed, spread=spread))
 
 
 SCALED = ("linear_in_x", "linear_in_each_block", "pullback_is_linear_and_repeatable")
