@@ -13,7 +13,7 @@ import numpy as np
 from arrayfab import _arrays
 from arrayfab._arrays import Array, is_integer
 from arrayfab._cached import cached_property
-from arrayfab.fabrications.base import Fabrication, builds
+from arrayfab.fabrications.base import Fabrication, OfAnother, builds
 from arrayfab.structures import Dense, Structure, add, chain
 
 
@@ -159,7 +159,7 @@ class ProductOf(_Composed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scaled(Fabrication):
+class Scaled(OfAnother):
     """``scale · ψ(w)``."""
 
     inner: Fabrication
@@ -176,14 +176,6 @@ class Scaled(Fabrication):
         return self.inner * (self.scale * float(scale)) if isinstance(scale, Real) else NotImplemented
 
     __rmul__ = __mul__
-
-    @property
-    def holds_arrays(self):  # type: ignore[override]
-        return self.inner.holds_arrays
-
-    @property
-    def is_square(self):  # type: ignore[override]
-        return self.inner.is_square
 
     def along(self, p, q):
         return Scaled(inner=self.inner.along(p, q), scale=self.scale)

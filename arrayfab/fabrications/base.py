@@ -272,6 +272,20 @@ class Fabrication(Shown):
         return {}, {}
 
 
+class OfAnother(Fabrication):
+    """What fabrications made of one other, ``inner``, share."""
+
+    inner: Fabrication
+
+    @property
+    def holds_arrays(self):  # type: ignore[override]
+        return self.inner.holds_arrays
+
+    @property
+    def is_square(self):  # type: ignore[override]
+        return self.inner.is_square
+
+
 def _vjp(plan, backend, w, *frozen):
     numbers, _ = plan.filled(backend, w, *frozen)
     W, pull = plan.structure.dense(numbers)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from arrayfab import _arrays
-from arrayfab.fabrications.base import Fabrication
+from arrayfab.fabrications.base import Fabrication, OfAnother
 from arrayfab.fabrications.blueprint import blueprint
 from arrayfab.fabrications.sizes import nearest_factor, split_evenly
 from arrayfab.structures import BlockDiagonal as BlockDiagonalMatrix
@@ -38,7 +38,7 @@ class IA3(Fabrication):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoRA(Fabrication):
+class DoRA(OfAnother):
     """``W = diag(m) V`` with rows of length one: ``V`` is ``ψ(w)`` with each row divided by its length.
 
     Or columns in place of rows. ``w`` holds ``m``, of ``n`` or ``D`` numbers, then that of ``ψ``.
@@ -67,14 +67,6 @@ class DoRA(Fabrication):
             raise TypeError(f"DoRA: inner must be a Fabrication, got {self.inner!r}")
         if self.per not in ("row", "column"):
             raise ValueError(f"{self}: per must be 'row' or 'column', got {self.per!r}")
-
-    @property
-    def holds_arrays(self):  # type: ignore[override]
-        return self.inner.holds_arrays
-
-    @property
-    def is_square(self):  # type: ignore[override]
-        return self.inner.is_square
 
     def along(self, p, q):
         return DoRA(inner=self.inner.along(p, q), per=self.per)

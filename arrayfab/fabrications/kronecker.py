@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from arrayfab.fabrications.base import Fabrication
+from arrayfab.fabrications.base import Fabrication, OfAnother
 from arrayfab.fabrications.blueprint import settle_sizes
 from arrayfab.fabrications.sizes import nearest_factor, split_evenly
 from arrayfab.structures import Identity, kron, reshaped
@@ -118,7 +118,7 @@ class DualLPHM(_ByKronecker):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shared(Fabrication):
+class Shared(OfAnother):
     """``ψ(w) ⊗ I``: one matrix for each of so many places, in data that lie channel by channel.
 
     With the cells of patches for channels (`arrayfab.interdependences.Interdependent`) it is a convolution.
@@ -145,14 +145,6 @@ class Shared(Fabrication):
         if not isinstance(self.inner, Fabrication):
             raise TypeError(f"Shared: inner must be a Fabrication, got {self.inner!r}")
         settle_sizes(self, "places")
-
-    @property
-    def holds_arrays(self):  # type: ignore[override]
-        return self.inner.holds_arrays
-
-    @property
-    def is_square(self):  # type: ignore[override]
-        return self.inner.is_square
 
     def along(self, p, q):
         return self

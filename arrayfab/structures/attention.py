@@ -120,11 +120,8 @@ class Softmax(_Shares):
         return SoftmaxAlong(self, self.scores.tangent)
 
 
-@dataclass(frozen=True)
-class SoftmaxAlong(ThroughDense):
-    """The derivative of `Softmax` as the scores move along another matrix. It has no pullback."""
-
-    of: Softmax
+class _SharesAlong(ThroughDense):
+    of: _Shares
     direction: Structure
 
     @cached_property
@@ -134,6 +131,14 @@ class SoftmaxAlong(ThroughDense):
     @property
     def children(self):
         return (self.of.scores, self.direction)
+
+
+@dataclass(frozen=True)
+class SoftmaxAlong(_SharesAlong):
+    """The derivative of `Softmax` as the scores move along another matrix. It has no pullback."""
+
+    of: Softmax
+    direction: Structure
 
     def dense(self, numbers):
         p, _ = self.of.dense(numbers)
@@ -213,19 +218,11 @@ class LinkedSoftmax(_Shares):
 
 
 @dataclass(frozen=True)
-class LinkedSoftmaxAlong(ThroughDense):
+class LinkedSoftmaxAlong(_SharesAlong):
     """The derivative of `LinkedSoftmax`. It has no pullback."""
 
     of: LinkedSoftmax
     direction: Structure
-
-    @cached_property
-    def shape(self):
-        return self.of.shape
-
-    @property
-    def children(self):
-        return (self.of.scores, self.direction)
 
     def cols(self, x, numbers):
         links = self.of.links
