@@ -184,9 +184,6 @@ class Scaled(OfAnother):
         learned, frozen, structure = self.inner.parts(n, D, prefix)
         return learned, frozen, self.scale * structure
 
-    def at_rest(self, n, D, w):
-        return self.inner.at_rest(n, D, w)
-
 
 class _HoldsArrays(Fabrication):
     """What has arrays handed in. It is equal to another one that holds the very same arrays."""
@@ -229,7 +226,7 @@ class Base(_HoldsArrays):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class WithFrozen(_HoldsArrays):
+class WithFrozen(_HoldsArrays, OfAnother):
     """A fabrication whose frozen blocks are, in part or all, arrays handed in."""
 
     inner: Fabrication
@@ -237,10 +234,6 @@ class WithFrozen(_HoldsArrays):
 
     def _key(self):
         return self.inner, frozenset((name, id(array)) for name, array in self.arrays.items())
-
-    @property
-    def is_square(self):  # type: ignore[override]
-        return self.inner.is_square
 
     def along(self, p, q):
         return WithFrozen(inner=self.inner.along(p, q), arrays=self.arrays)
@@ -257,9 +250,6 @@ class WithFrozen(_HoldsArrays):
             _arrays.check_shape(str(self.inner), name, array, frozen[prefix + name].shape)
             frozen[prefix + name] = array
         return learned, frozen, structure
-
-    def at_rest(self, n, D, w):
-        return self.inner.at_rest(n, D, w)
 
 
 @builds("sum")

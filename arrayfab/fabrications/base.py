@@ -285,6 +285,9 @@ class OfAnother(Fabrication):
     def is_square(self):  # type: ignore[override]
         return self.inner.is_square
 
+    def at_rest(self, n, D, w):
+        return self.inner.at_rest(n, D, w)
+
 
 def _vjp(plan, backend, w, *frozen):
     numbers, _ = plan.filled(backend, w, *frozen)

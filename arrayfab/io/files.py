@@ -171,7 +171,7 @@ def write_tensors(
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name, content in contents.items():
-        start, end = end, end + math.prod(content.shape) * content.dtype.itemsize
+        start, end = end, end + content.nbytes
         spelling = _SPELLED[content.dtype.name]
         header[name] = {"dtype": spelling, "shape": list(content.shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()

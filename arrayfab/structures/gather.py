@@ -9,6 +9,7 @@ import numpy as np
 from arrayfab._cached import cached_property
 from arrayfab.structures.base import Cost, Structure, transposed_product
 from arrayfab.structures.rewriting import PRODUCTS
+from arrayfab.structures.segments import ranked
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,7 @@ class Gather(Structure):
     @cached_property
     def _inverse(self):
         """For every place the columns that take from it, and ``D`` where others have more."""
-        order = np.argsort(self._places, kind="stable")
-        counts = np.bincount(self._places, minlength=self.m + 1)
-        among = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+        order, among, counts = ranked(self._places, self.m + 1)
         is_place = self._places[order] < self.m
         table = np.full((max(1, *counts[:-1]), self.m), len(order))
         table[among[is_place], self._places[order][is_place]] = order[is_place]

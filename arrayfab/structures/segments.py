@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _MOST = 16
 
 
+def ranked(groups: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Members by their groups, how many stand before each in its own, and the sizes of the groups."""
+    order = np.argsort(groups, kind="stable")
+    counts = np.bincount(groups, minlength=n)
+    return order, np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts), counts
+
+
 def tables(groups: np.ndarray, n: int) -> list[np.ndarray]:
     """Levels of tables ``(most, pieces)`` that bring members together, of ``n`` groups.
 
@@ -25,10 +32,8 @@ def tables(groups: np.ndarray, n: int) -> list[np.ndarray]:
     most = min(max(2, -(-len(groups) // max(n, 1))), _MOST)
     levels = []
     while True:
-        order = np.argsort(groups, kind="stable")
+        order, among, counts = ranked(groups, n)
         groups = groups[order]
-        counts = np.bincount(groups, minlength=n)
-        among = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
         pieces = np.maximum(1, -(-counts // most))
         first = np.cumsum(pieces) - pieces
         table = np.full((most, int(pieces.sum())), len(order))
